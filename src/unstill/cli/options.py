@@ -1,0 +1,35 @@
+"""Options that every verb shares, spelled once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")
+]
+Out = Annotated[Path | None, typer.Option("-o", "--out", help="Where to write the result.")]
+Seed = Annotated[
+    int, typer.Option("--seed", help="Seed of the random numbers; recorded in the output.")
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=1, help="Processes to use. [default: the processors that may be used]"
+    ),
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+DMin = Annotated[float | None, typer.Option("--d-min", help="High-resolution limit (Å).")]
+DMax = Annotated[float | None, typer.Option("--d-max", help="Low-resolution limit (Å).")]
+UnitCell = Annotated[
+    str | None,
+    typer.Option("--unit-cell", help="a,b,c,alpha,beta,gamma for files that carry none."),
+]
+SpaceGroup = Annotated[
+    str | None, typer.Option("--space-group", help="Space group for files that carry none.")
+]
+Model = Annotated[
+    Path | None, typer.Option("--model", help="Coordinates that give the cell and space group.")
+]

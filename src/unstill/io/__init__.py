@@ -1,0 +1,7 @@
+"""Files in, core types out, and back; one format a file.
+
+``read_structure``, ``read_map``, ``write_map``, ``open_trajectory`` choose
+the format from the name and the content. Every writer goes through
+``atomic_path``: a temporary name, fsync, rename; an interrupted or failed run
+leaves no partial file.
+"""

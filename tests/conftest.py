@@ -1,0 +1,38 @@
+"""Shared by all tests: shape checks on, data folder, hypothesis profiles."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from jaxtyping import install_import_hook
+
+# Wrong shapes fail in the tests and cost users nothing. Rooms with numba kernels are left out:
+# a wrapped function cannot be compiled.
+install_import_hook(
+    ["unstill.crystal", "unstill.maps", "unstill.ensembles", "unstill.disorder"],
+    "beartype.beartype",
+)
+
+settings.register_profile(
+    "sample",
+    max_examples=20,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile(
+    "soak", max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile(os.environ.get("UNSTILL_HYPOTHESIS", "sample"))
+
+
+@pytest.fixture(scope="session")
+def unstill_data() -> Path:
+    """Folder of real data; the test is skipped, with the reason, where there is none."""
+    folder = os.environ.get("UNSTILL_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("real data: set UNSTILL_DATA to the folder that holds it")
+    return Path(folder)
