@@ -36,3 +36,10 @@ def unstill_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("real data: set UNSTILL_DATA to the folder that holds it")
     return Path(folder)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """``-n auto`` means the processors that may be used, not those that can be seen."""
+    from unstill.parallel import cpu_count
+
+    return cpu_count()
