@@ -98,6 +98,7 @@ class Verb:
         self._catcher.__exit__(None, None, None)
         if error is None:
             self._finish(None, FAILED if self.failed else 0)
+            return
         if isinstance(error, (SystemExit, typer.Exit, typer.Abort, typer.BadParameter)):
             return
         if isinstance(error, KeyboardInterrupt):
