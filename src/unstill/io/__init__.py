@@ -5,3 +5,7 @@ the format from the name and the content. Every writer goes through
 ``atomic_path``: a temporary name, fsync, rename; an interrupted or failed run
 leaves no partial file.
 """
+
+from unstill.io.map_files import read_map, write_map
+
+__all__ = ["read_map", "write_map"]
