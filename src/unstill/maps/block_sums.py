@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from unstill.crystal import Crystal
 from unstill.crystal.hkl_grid import Triple
 from unstill.errors import InputError
+from unstill.shapes import Complex, Float
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,3 +71,49 @@ class BlockSums:
     def n_cells(self) -> int:
         """Unit cells in the supercell."""
         return self.divisions[0] * self.divisions[1] * self.divisions[2]
+
+    @property
+    def total_frames(self) -> int:
+        """Frames in all blocks."""
+        return int(np.sum(self.n_frames))
+
+    def selection_number(self, name: str) -> int:
+        """Position of a selection.
+
+        Raises
+        ------
+        InputError
+            If there is no selection of this name.
+        """
+        names = list(self.selections)
+        if name not in names:
+            raise InputError(
+                "the sums hold no such selection",
+                found=f"{name!r} where there are {', '.join(names)}",
+                fix="run unstill diffuse again with --select",
+            )
+        return names.index(name)
+
+    def totals(
+        self, selection: str = "all"
+    ) -> tuple[Complex[np.ndarray, " points"], Float[np.ndarray, " points"], float, float]:
+        """S1 and S2 (each a point), W and Σ w² of one selection, all blocks together."""
+        number = self.selection_number(selection)
+        # Block by block, in order: numpy's pairwise sum would depend on the memory layout.
+        s1, s2 = self.s1[0, number].copy(), self.s2[0, number].copy()
+        for block in range(1, self.n_blocks):
+            s1 += self.s1[block, number]
+            s2 += self.s2[block, number]
+        return s1, s2, float(np.sum(self.weight)), float(np.sum(self.weight_squared))
+
+    def take(self, blocks: Sequence[int] | np.ndarray) -> BlockSums:
+        """Return the sums of some blocks only."""
+        chosen = np.asarray(blocks, dtype=int)
+        return replace(
+            self,
+            s1=self.s1[chosen],
+            s2=self.s2[chosen],
+            weight=self.weight[chosen],
+            weight_squared=self.weight_squared[chosen],
+            n_frames=self.n_frames[chosen],
+        )
