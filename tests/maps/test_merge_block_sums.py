@@ -65,7 +65,10 @@ def test_merged_totals_are_the_sums_of_the_runs() -> None:
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (random_sums(2, crystal=Crystal((13.0, 12.0, 12.0, 90.0, 90.0, 90.0))), "different crystal"),
+        (
+            random_sums(2, crystal=Crystal((13.0, 12.0, 12.0, 90.0, 90.0, 90.0))),
+            "different crystal",
+        ),
         (random_sums(2, selections=("all", "water")), "different selections"),
         (random_sums(2, index=INDEX[::-1]), "different points"),
         (random_sums(2, divisions=(1, 1, 1)), "different divisions"),

@@ -15,8 +15,8 @@ def map_from_points(
     crystal: Crystal,
     divisions: Triple,
     index: Integer[np.ndarray, "points 3"],
-    values: Float[np.ndarray, " points"],
-    sigma: Float[np.ndarray, " points"] | None = None,
+    values: Float[np.ndarray, " n_values"],
+    sigma: Float[np.ndarray, " n_sigma"] | None = None,
 ) -> IntensityMap:
     """Fill a box of fractional hkl from one half of it, by Friedel's law I(−h) = I(h).
 
