@@ -7,5 +7,6 @@ leaves no partial file.
 """
 
 from unstill.io.map_files import read_map, write_map
+from unstill.io.structure_files import read_structure, write_structure
 
-__all__ = ["read_map", "write_map"]
+__all__ = ["read_map", "read_structure", "write_map", "write_structure"]
