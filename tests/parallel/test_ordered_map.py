@@ -75,7 +75,7 @@ def test_items_are_drawn_only_as_far_ahead_as_the_prefetch_allows(workers: int) 
     for number in range(6):
         assert next(results) == number * number
         assert len(drawn) <= number + 1 + workers * 2
-    results.close()  # type: ignore[attr-defined]
+    results.close()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -107,8 +107,8 @@ def test_workers_are_other_processes_with_one_thread_and_the_parent_keeps_its_ow
 
 def test_processes_are_gone_when_the_loop_is_left_early() -> None:
     results = ordered_map(partial(make, name_of_process), range(100), workers=2)
-    pids = {next(results)[0] for _ in range(4)}  # type: ignore[index]
-    results.close()  # type: ignore[attr-defined]
+    pids = {next(results)[0] for _ in range(4)}
+    results.close()
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)

@@ -6,7 +6,7 @@ import pickle
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 from unstill.errors import InputError
@@ -22,7 +22,7 @@ def map_on_cluster(
     *,
     address: str,
     prefetch: int = 2,
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Yield ``setup()(item)`` in order from the workers of a Dask cluster.
 
     The workers need unstill installed, in the same version. See

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
 from unstill.errors import InputError
@@ -20,7 +20,7 @@ def ordered_map(
     workers: int = 1,
     dask: str | None = None,
     prefetch: int = 2,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield ``setup()(item)`` for every item, in the order of the items.
 
     ``setup`` is called once a process and returns the task; put there what is
@@ -78,7 +78,7 @@ def ordered_map(
 
 def _map_here(
     setup: Callable[[], Callable[[Item], Result]], items: Iterable[Item]
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     task = setup()
     for item in items:
         yield task(item)

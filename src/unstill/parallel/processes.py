@@ -13,7 +13,7 @@ import pickle
 import signal
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -46,7 +46,7 @@ def map_in_processes(
     *,
     workers: int,
     prefetch: int = 2,
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Yield ``setup()(item)`` in order from ``workers`` fresh processes.
 
     Processes are spawned, never forked: numba, finufft and HDF5 hold threads

@@ -1,0 +1,273 @@
+"""A run of the streaming driver, prepared: what to compute, in which blocks and chunks."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import unstill
+from unstill.crystal import Crystal
+from unstill.crystal.half_space import friedel_half
+from unstill.crystal.hkl_grid import Triple
+from unstill.crystal.supercell import supercell
+from unstill.diffuse.checkpoint import Progress
+from unstill.diffuse.frame_source import FrameSource, described, random_access
+from unstill.diffuse.frames import FramePlacement, reference_atoms
+from unstill.diffuse.groups import AtomGroups, group_atoms
+from unstill.diffuse.sum_frames import Chunk, FrameSummer
+from unstill.errors import InputError, UnstillWarning
+from unstill.maps.block_sums import BlockSums
+
+
+@dataclass(frozen=True, eq=False)
+class DiffuseRun:
+    """One run, prepared; see :func:`unstill.diffuse.stream.stream_block_sums`.
+
+    The plan depends on the number of frames, the blocks and the chunk size
+    only, never on the workers.
+    """
+
+    source: FrameSource
+    crystal: Crystal
+    divisions: Triple
+    d_min: float
+    n_blocks: int
+    chunk_size: int
+    weights: np.ndarray
+    summer: FrameSummer
+
+    def plan(self) -> list[tuple[int, int, int, int]]:
+        """Chunk number, block, first frame and end; no chunk spans two blocks."""
+        edges = [block * len(self.weights) // self.n_blocks for block in range(self.n_blocks + 1)]
+        spans = [
+            (block, first, min(first + self.chunk_size, edges[block + 1]))
+            for block in range(self.n_blocks)
+            for first in range(edges[block], edges[block + 1], self.chunk_size)
+        ]
+        return [(number, *span) for number, span in enumerate(spans)]
+
+    def chunks(self, first: int = 0) -> Iterator[Chunk]:
+        """Chunks from number ``first`` on; ends early where the source does."""
+        plan = self.plan()[first:]
+        if self.summer.source is not None:
+            for number, block, start, stop in plan:
+                yield Chunk(number, block, start, stop, self.weights[start:stop])
+            return
+        for block in sorted({block for _, block, _, _ in plan}):
+            of_block = [chunk for chunk in plan if chunk[1] == block]
+            # One pass over the file for each block; within it chunks follow one another.
+            frames = self.source.chunks(self.chunk_size, of_block[0][2], of_block[-1][3])
+            for number, _, start, stop in of_block:
+                found = next(frames, None)
+                n_found = 0 if found is None else len(found.coord)
+                if found is not None and n_found:
+                    weights = self.weights[start : start + n_found]
+                    yield Chunk(number, block, start, stop, weights, found.coord, found.box)
+                if n_found < stop - start:
+                    return
+
+    def nothing_done(self) -> Progress:
+        """Return the sums before the first chunk."""
+        return Progress.empty(self.n_blocks, len(self.summer.groups.names), len(self.summer.index))
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Everything that changes the sums."""
+        groups, placement = self.summer.groups, self.summer.placement
+        return {
+            "version": unstill.__version__,
+            "unit cell": list(self.crystal.unit_cell),
+            "space group": self.crystal.space_group,
+            "supercell": list(self.divisions),
+            "d_min": self.d_min,
+            "frames": len(self.weights),
+            "blocks": self.n_blocks,
+            "chunk size": self.chunk_size,
+            "atoms": _digest(self.summer.element, self.summer.occupancy),
+            "selections": {
+                name: _digest(*(a for a, m in zip(groups.atoms, member, strict=True) if m))
+                for name, member in zip(groups.names, groups.member, strict=True)
+            },
+            "weights": _digest(self.weights),
+            "drift reference": placement.reference_digest,
+            "largest box drift": placement.max_box_drift,
+            "engine": {key: str(value) for key, value in self.summer.engine_options.items()},
+            "source": described(self.source),
+        }
+
+    def finish(self, done: Progress) -> BlockSums:
+        """Block sums of what was read."""
+        n_read = int(done.n_frames.sum())
+        if n_read < len(self.weights):
+            warnings.warn(
+                f"the trajectory breaks off: frame {n_read} (counting from 0) of "
+                f"{len(self.weights)} could not be read; the {n_read} frames before it are used",
+                UnstillWarning,
+                stacklevel=3,
+            )
+        _check_enough(n_read)
+        kept = np.flatnonzero(done.weight > 0)
+        mean_cell = (done.cell_sum / n_read).tolist() if done.cell_sum.any() else None
+        return BlockSums(
+            crystal=self.crystal,
+            divisions=self.divisions,
+            index=self.summer.index,
+            s1=done.s1[kept],
+            s2=done.s2[kept],
+            weight=done.weight[kept],
+            weight_squared=done.weight_squared[kept],
+            n_frames=done.n_frames[kept],
+            selections=self.summer.groups.names,
+            provenance={
+                "run": self.fingerprint(),
+                "reference": self.summer.placement.reference_digest,
+                "n_frames": n_read,
+                "n_frames_announced": len(self.weights),
+                "mean_box": mean_cell,
+            },
+        )
+
+
+def prepare_run(
+    source: FrameSource,
+    divisions: Triple,
+    d_min: float,
+    *,
+    crystal: Crystal | None,
+    n_blocks: int,
+    selections: Mapping[str, np.ndarray] | None,
+    weights: np.ndarray | None,
+    occupancy: np.ndarray | None,
+    align: tuple[bool, np.ndarray | None],
+    max_box_drift: float | None,
+    chunk_size: int,
+    engine_options: dict[str, Any],
+) -> DiffuseRun:
+    """Check everything that can be checked before the first structure factor.
+
+    The parameters are those of :func:`unstill.diffuse.stream.stream_block_sums`;
+    ``align`` is (remove_drift, reference).
+
+    Raises
+    ------
+    InputError
+        If the frames, the crystal and the options do not make a run.
+    """
+    crystal = crystal or source.crystal
+    if crystal is None:
+        raise InputError(
+            "the frames do not say what crystal they are of",
+            found="no unit cell",
+            fix="give the crystal (--unit-cell, --space-group)",
+        )
+    if n_blocks < 1 or chunk_size < 1:
+        raise InputError(
+            "at least one block and one frame a chunk are needed",
+            found=f"{n_blocks} blocks, chunks of {chunk_size}",
+            fix="give positive numbers",
+        )
+    if engine_options.get("energy") is not None:
+        raise InputError(
+            "block sums hold one of each Friedel pair, and anomalous dispersion tells them apart",
+            found=f"energy {engine_options['energy']}",
+            fix="leave the energy out",
+        )
+    _check_enough(source.n_frames)
+    n_atoms = source.atoms.array_length()
+    cell = supercell(crystal, divisions)
+    placement = FramePlacement(cell, n_atoms, max_box_drift)
+    summer = FrameSummer(
+        supercell=cell,
+        index=friedel_half(crystal, d_min, divisions),
+        groups=_groups(selections, n_atoms),
+        element=np.char.upper(np.asarray(source.atoms.element, dtype=str)),
+        occupancy=_checked_numbers("occupancy", occupancy, n_atoms),
+        placement=_aligned(placement, source, *align),
+        engine_options=engine_options,
+        source=source if random_access(source) else None,
+    )
+    return DiffuseRun(
+        source=source,
+        crystal=crystal,
+        divisions=divisions,
+        d_min=float(d_min),
+        n_blocks=min(n_blocks, source.n_frames),
+        chunk_size=chunk_size,
+        weights=_checked_numbers("weights", weights, source.n_frames),
+        summer=summer,
+    )
+
+
+def _aligned(
+    placement: FramePlacement,
+    source: FrameSource,
+    remove_drift: bool,
+    reference: np.ndarray | None,
+) -> FramePlacement:
+    if not remove_drift:
+        return placement
+    atoms = reference_atoms(source.atoms)
+    if reference is not None:
+        return placement.aligned_to(placement.place(reference, None, 0), atoms)
+    first = next(source.chunks(1, 0, 1), None)
+    if first is None or not len(first.coord):
+        raise InputError(
+            "the first frame cannot be read", found="no frame", fix="check the trajectory file"
+        )
+    box = None if first.box is None else first.box[0]
+    return placement.aligned_to(placement.place(first.coord[0], box, 0), atoms)
+
+
+def _groups(selections: Mapping[str, np.ndarray] | None, n_atoms: int) -> AtomGroups:
+    given = {"all": np.ones(n_atoms, dtype=bool)} | dict(selections or {})
+    for name, mask in given.items():
+        if np.shape(mask) != (n_atoms,) or np.asarray(mask).dtype != bool:
+            raise InputError(
+                f"the selection {name!r} does not fit the atoms",
+                found=f"{np.asarray(mask).dtype} of shape {np.shape(mask)} for {n_atoms} atoms",
+                fix="give one true or false an atom",
+            )
+    return group_atoms(given)
+
+
+def _checked_numbers(name: str, numbers: np.ndarray | None, count: int) -> np.ndarray:
+    if numbers is None:
+        return np.ones(count)
+    given = np.asarray(numbers, dtype=np.float64)
+    if given.shape != (count,) or not np.isfinite(given).all() or given.min(initial=0) < 0:
+        raise InputError(
+            f"{name} must be {count} finite numbers, none of them negative",
+            found=f"shape {given.shape}, from {given.min():g} to {given.max():g}"
+            if given.size
+            else "none",
+            fix="give one number each",
+        )
+    if not given.any():
+        raise InputError(
+            f"{name} are all zero", found=f"{count} zeros", fix="give some above zero"
+        )
+    return given
+
+
+def _check_enough(n_frames: int) -> None:
+    if n_frames < 2:
+        raise InputError(
+            "diffuse intensity is a variance, and that of one configuration is zero",
+            found=f"{n_frames} frame{'s' if n_frames != 1 else ''}",
+            fix="give a trajectory, or a file with several models",
+        )
+
+
+def _digest(*arrays: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        given = np.asarray(array)
+        # Strings are digested as text, so that their storage width plays no part.
+        digest.update(
+            "|".join(given.tolist()).encode() if given.dtype.kind == "U" else given.tobytes()
+        )
+    return digest.hexdigest()[:16]
