@@ -1,0 +1,227 @@
+"""Moving a map to other indices, and choosing between indexings."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from unstill.crystal import HklGrid
+from unstill.crystal.hkl_grid import Triple
+from unstill.crystal.reindexing import (
+    IDENTITY,
+    MAX_OBLIQUITY,
+    ReindexOperator,
+    candidate_operators,
+    reindexed_crystal,
+)
+from unstill.errors import InputError, UnstillWarning
+from unstill.maps.common_split import CommonSplit, split_on_common_mask
+from unstill.maps.correlation import pearson
+from unstill.maps.intensity_map import IntensityMap
+
+NEAR_TIE = 0.05
+"""Two candidates closer than this in anisotropic CC are told to the user."""
+
+_AXES = "hkl"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One indexing and the agreement that it gives; NaN where it cannot be applied."""
+
+    operator: ReindexOperator
+    cc_aniso: float
+
+
+@dataclass(frozen=True, eq=False)
+class IndexingChoice:
+    """The indexing that makes two maps agree best.
+
+    Parameters
+    ----------
+    operator
+        The chosen one; moves ``b`` onto ``a``.
+    candidates
+        All of them, best first.
+    margin
+        Anisotropic CC of the best less that of the second; NaN where there is
+        only one.
+    reindexed
+        ``b`` moved by the operator.
+    split
+        Both maps on their common mask, for whatever comes next.
+    """
+
+    operator: ReindexOperator
+    candidates: tuple[Candidate, ...]
+    margin: float
+    reindexed: IntensityMap
+    split: CommonSplit
+
+
+def reindex(full: IntensityMap, operator: ReindexOperator) -> IntensityMap:
+    """Move every voxel to hkl' = hkl @ matrix, I'(hkl') = I(hkl).
+
+    Cell and space group follow their axes. The box becomes the smallest that
+    holds all voxels; what was not in the map is masked there.
+
+    Raises
+    ------
+    InputError
+        If the operator mixes axes that are divided differently, or takes grid
+        points off the grid.
+
+    Examples
+    --------
+    >>> from unstill.crystal import Crystal
+    >>> from unstill.crystal.reindexing import parse_operator
+    >>> crystal = Crystal((48.5, 48.5, 63.4, 90.0, 90.0, 90.0), "P 41")
+    >>> column = IntensityMap(crystal, HklGrid((1, 2, 3), (1, 1, 2)), np.array([[[7.0, 8.0]]]))
+    >>> moved = reindex(column, parse_operator("k,h,-l"))
+    >>> moved.grid.start, moved.intensity.ravel().tolist()
+    ((2, 1, -4), [8.0, 7.0])
+    """
+    if operator.is_identity:
+        return full
+    return _moved(full, operator).replace(crystal=reindexed_crystal(full.crystal, operator))
+
+
+def choose_indexing(
+    a: IntensityMap,
+    b: IntensityMap,
+    *,
+    d_min: float | None = None,
+    d_max: float | None = None,
+    max_obliquity: float = MAX_OBLIQUITY,
+) -> IndexingChoice:
+    """Try every indexing of ``b`` that the lattice allows and keep the best.
+
+    Judged by the anisotropic correlation with ``a``; the total correlation is
+    nearly blind to the choice. A near tie (within 0.05) is told as an
+    :class:`~unstill.errors.UnstillWarning`.
+
+    Parameters
+    ----------
+    a, b
+        Maps of one lattice. ``b`` is moved, ``a`` stays.
+    d_min, d_max
+        Resolution limits (Å).
+    max_obliquity
+        Tolerance (degrees) for the symmetry of the lattice.
+
+    Raises
+    ------
+    InputError
+        If the maps do not share a lattice or voxels under any indexing.
+    """
+    trials = [
+        _try(a, b, operator, d_min=d_min, d_max=d_max)
+        for operator in candidate_operators(b.crystal, a.crystal, max_obliquity=max_obliquity)
+    ]
+    # A stable sort: the identity comes first, and so wins an exact tie.
+    trials.sort(key=lambda trial: -trial.rank)
+    best = trials[0]
+    if best.split is None:
+        # Nothing could be tried; say why, by the message for the maps as they are.
+        best = _Trial(IDENTITY, float("nan"), split_on_common_mask(a, b, d_min=d_min, d_max=d_max))
+    ranked = tuple(Candidate(trial.operator, trial.cc_aniso) for trial in trials)
+    margin = _margin(ranked)
+    if margin < NEAR_TIE:
+        _warn_of_tie(ranked, margin)
+    assert best.split is not None
+    return IndexingChoice(best.operator, ranked, margin, reindex(b, best.operator), best.split)
+
+
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    operator: ReindexOperator
+    cc_aniso: float
+    split: CommonSplit | None
+
+    @property
+    def rank(self) -> float:
+        # Rounded, so that the last bits of a sum do not decide between equals.
+        return -2.0 if np.isnan(self.cc_aniso) else round(self.cc_aniso, 9)
+
+
+def _try(
+    a: IntensityMap,
+    b: IntensityMap,
+    operator: ReindexOperator,
+    *,
+    d_min: float | None,
+    d_max: float | None,
+) -> _Trial:
+    try:
+        split = split_on_common_mask(a, _moved(b, operator), d_min=d_min, d_max=d_max)
+    except InputError:
+        # An indexing can leave the grid or the box of the other map; it is then no candidate.
+        return _Trial(operator, float("nan"), None)
+    return _Trial(operator, pearson(split.aniso_a(), split.aniso_b()), split)
+
+
+def _moved(full: IntensityMap, operator: ReindexOperator) -> IntensityMap:
+    """Voxels at their new indices; the crystal as it was, for the lattice is the same."""
+    if operator.is_identity:
+        return full
+    divisions, matrix = _on_grid(full, operator)
+    moved = full.grid.index().reshape(-1, 3) @ matrix
+    low, extent = moved.min(axis=0), np.ptp(moved, axis=0) + 1
+    start: Triple = (int(low[0]), int(low[1]), int(low[2]))
+    grid = HklGrid(start, (int(extent[0]), int(extent[1]), int(extent[2])), divisions)
+    target = grid.position(moved)
+
+    def scattered(values: np.ndarray, empty: float | bool) -> np.ndarray:
+        out = np.full(grid.size, empty, dtype=values.dtype)
+        out[target] = values.ravel()
+        return out.reshape(grid.shape)
+
+    return full.replace(
+        grid=grid,
+        intensity=scattered(full.intensity, np.nan),
+        sigma=None if full.sigma is None else scattered(full.sigma, np.nan),
+        n_obs=None if full.n_obs is None else scattered(full.n_obs, 0),
+        mask=scattered(full.mask, True),
+    )
+
+
+def _on_grid(full: IntensityMap, operator: ReindexOperator) -> tuple[Triple, np.ndarray]:
+    """Divisions of the new axes, and the operator on grid indices."""
+    matrix, old = operator.matrix, np.array(full.grid.divisions)
+    divisions = []
+    for axis in range(3):
+        sources = {int(n) for n in old[matrix[:, axis] != 0]}
+        if len(sources) != 1:
+            raise InputError(
+                f"{operator.name} mixes axes that are divided differently",
+                found=f"divisions {full.grid.divisions}",
+                fix="resample to equal divisions of these axes",
+            )
+        divisions.append(sources.pop())
+    whole = np.rint(matrix).astype(np.int64)
+    if not np.allclose(matrix, whole):
+        raise InputError(
+            f"{operator.name} takes grid points off the grid",
+            found=f"divisions {full.grid.divisions}",
+            fix="use an operator with whole coefficients",
+        )
+    return (divisions[0], divisions[1], divisions[2]), whole
+
+
+def _margin(ranked: tuple[Candidate, ...]) -> float:
+    known = [candidate.cc_aniso for candidate in ranked if not np.isnan(candidate.cc_aniso)]
+    return known[0] - known[1] if len(known) > 1 else float("nan")
+
+
+def _warn_of_tie(ranked: tuple[Candidate, ...], margin: float) -> None:
+    first, second = ranked[:2]
+    warnings.warn(
+        f"the indexing is nearly a tie: {first.operator.name} gives an anisotropic CC of "
+        f"{first.cc_aniso:.3f} and {second.operator.name} {second.cc_aniso:.3f} "
+        f"(margin {margin:.3f} < {NEAR_TIE}); the maps agree too little to decide, or have more "
+        "symmetry than their space groups say",
+        UnstillWarning,
+        stacklevel=3,
+    )

@@ -1,0 +1,139 @@
+"""Averaging a map over its Laue group."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from unstill.crystal import HklGrid
+from unstill.crystal.hkl_grid import Triple
+from unstill.crystal.symmetry import index_operations, map_to_asu
+from unstill.errors import InputError
+from unstill.maps.intensity_map import IntensityMap
+
+Weights = Literal["equal", "sigma"]
+
+
+def symmetrize(
+    full: IntensityMap, *, weights: Weights = "equal", expand: bool = False
+) -> IntensityMap:
+    r"""Give every voxel the mean of its Laue orbit.
+
+    .. math:: \bar I(h) = \sum_{h'} w(h') I(h') / \sum_{h'} w(h')
+
+    over the usable voxels h' of the orbit of h (point group and Friedel's
+    law), each counted once. A voxel is masked only if its whole orbit is.
+
+    Parameters
+    ----------
+    full
+        A map on a grid whose divisions allow the Laue group.
+    weights
+        ``"equal"``, or ``"sigma"`` for 1/σ² (voxels with σ = 0 then carry no
+        weight). Equal is the default, because sigmas that were estimated from
+        the counts themselves pull a weighted mean towards its low members.
+    expand
+        Enlarge the box to hold all mates, for maps that cover a part of
+        reciprocal space. Otherwise the box stays.
+
+    Returns
+    -------
+    averaged
+        ``sigma`` is propagated, ``n_obs`` is the sum over the orbit.
+
+    Raises
+    ------
+    InputError
+        If divisions differ along axes that the group mixes, or weights by
+        sigma are asked of a map without sigma.
+    """
+    if weights == "sigma" and full.sigma is None:
+        raise InputError(
+            "the map has no sigma to weight by", fix="use equal weights (--weights equal)"
+        )
+    orbits = _Orbits(full, expand=expand)
+    used = full.measured.ravel()
+    weight = used.astype(float)
+    if weights == "sigma" and full.sigma is not None:
+        weight *= inverse_variance(full.sigma.ravel())
+    total = orbits.sum(weight)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = orbits.sum(np.where(used, weight * full.intensity.ravel(), 0.0)) / total
+        sigma = None
+        if full.sigma is not None:
+            variance = orbits.sum(np.where(used, (weight * full.sigma.ravel()) ** 2, 0.0))
+            sigma = orbits.spread(np.sqrt(variance) / total, np.nan)
+    return IntensityMap(
+        crystal=full.crystal,
+        grid=orbits.grid,
+        intensity=orbits.spread(mean, np.nan),
+        sigma=sigma,
+        n_obs=_summed_observations(full, orbits, used),
+        mask=orbits.spread(total, 0.0) <= 0,
+        provenance=full.provenance,
+    )
+
+
+def inverse_variance(sigma: np.ndarray) -> np.ndarray:
+    """Weight 1/σ²; zero where σ is zero, negative or not finite, which is not a measurement."""
+    known = np.isfinite(sigma) & (sigma > 0)
+    weight: np.ndarray = np.where(known, 1 / np.where(known, sigma, 1.0).astype(float) ** 2, 0.0)
+    return weight
+
+
+class _Orbits:
+    """Which voxels of a map belong together, and where their mates lie on the new grid."""
+
+    def __init__(self, full: IntensityMap, *, expand: bool) -> None:
+        divisions = full.grid.divisions
+        self.grid = _closed(full) if expand else full.grid
+        index = self.grid.index().reshape(-1, 3)
+        representative = map_to_asu(full.crystal, index, divisions)
+        _, label = np.unique(_keys(representative), return_inverse=True)
+        self._label = label.ravel()
+        self._n_orbits = int(self._label.max()) + 1
+        inside = self.grid.position(full.grid.index().reshape(-1, 3)) if expand else slice(None)
+        self._source = self._label[inside]
+
+    def sum(self, values: np.ndarray) -> np.ndarray:
+        """Sum over each orbit of one value a voxel of the old map."""
+        return np.bincount(self._source, weights=values, minlength=self._n_orbits)
+
+    def spread(self, values: np.ndarray, empty: float) -> np.ndarray:
+        """Value of its orbit for each voxel of the new map."""
+        spread: np.ndarray = np.where(np.isfinite(values), values, empty)[self._label]
+        return spread.reshape(self.grid.shape)
+
+
+def _summed_observations(
+    full: IntensityMap, orbits: _Orbits, used: np.ndarray
+) -> np.ndarray | None:
+    if full.n_obs is None:
+        return None
+    n_obs = full.n_obs.ravel()
+    counted = orbits.sum(np.where(used, n_obs, 0))
+    # An orbit without a usable voxel keeps the trace of having been measured and excluded.
+    excluded = orbits.sum(np.where(used, 0, n_obs))
+    has_used = orbits.sum(used.astype(float)) > 0
+    summed = orbits.spread(np.where(has_used, counted, excluded), 0.0)
+    whole = np.issubdtype(full.n_obs.dtype, np.integer)
+    return np.rint(summed).astype(np.int64) if whole else summed
+
+
+def _closed(full: IntensityMap) -> HklGrid:
+    """Return the smallest box that holds all mates of the voxels of a map."""
+    first, last = np.array(full.grid.start), np.array(full.grid.stop) - 1
+    corners = np.array(np.meshgrid(*zip(first, last, strict=True))).reshape(3, -1).T
+    moved = (corners @ index_operations(full.crystal, full.grid.divisions)).reshape(-1, 3)
+    low, high = moved.min(axis=0), moved.max(axis=0)
+    start: Triple = (int(low[0]), int(low[1]), int(low[2]))
+    h, k, l = (int(value) for value in high - low + 1)
+    return HklGrid(start, (h, k, l), full.grid.divisions)
+
+
+def _keys(index: np.ndarray) -> np.ndarray:
+    low = index.min(axis=0)
+    span = index.max(axis=0) - low + 1
+    keys: np.ndarray = np.ravel_multi_index(tuple((index - low).T), tuple(span))
+    return keys
