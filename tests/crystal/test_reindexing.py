@@ -16,7 +16,7 @@ from unstill.crystal.reindexing import (
 )
 from unstill.crystal.same_lattice import same_lattice
 from unstill.crystal.symmetry import laue_operations
-from unstill.errors import InputError
+from unstill.errors import InputError, UnstillWarning
 
 TETRAGONAL = (48.5, 48.5, 63.4, 90.0, 90.0, 90.0)
 HEXAGONAL = (50.0, 50.0, 70.0, 90.0, 90.0, 120.0)
@@ -135,10 +135,12 @@ def test_reindexed_crystal_has_the_same_spacings_in_a_skew_cell() -> None:
     assert moved.laue_group == crystal.laue_group
 
 
-def test_a_group_without_a_name_in_the_new_axes_is_refused() -> None:
+def test_a_group_without_a_name_in_the_new_axes_is_declared_p1() -> None:
     crystal = Crystal(CUBIC, "P 1 21 1")
-    with pytest.raises(InputError, match="no name"):
-        reindexed_crystal(crystal, parse_operator("h+k,k-h,l/2"))
+    with pytest.warns(UnstillWarning, match="no name"):
+        moved = reindexed_crystal(crystal, parse_operator("h+k,k-h,l/2"))
+    assert moved.space_group == "P 1"
+    assert np.isclose(moved.volume, crystal.volume)
 
 
 def test_cells_agree_within_a_percent() -> None:

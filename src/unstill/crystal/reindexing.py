@@ -8,16 +8,18 @@ the point group of the lattice over the Laue group.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import gemmi
 import numpy as np
 
 from unstill.crystal.crystal import Crystal
 from unstill.crystal.symmetry import laue_operations
-from unstill.errors import InputError
+from unstill.errors import InputError, UnstillWarning
 from unstill.shapes import Matrix3
 
 MAX_OBLIQUITY = 3.0
@@ -166,12 +168,9 @@ def reindexed_crystal(crystal: Crystal, operator: ReindexOperator) -> Crystal:
     """Return the crystal described in the new axes, a' = Σ a_i M_ij.
 
     The cell follows the matrix; symmetry-equivalent descriptions keep the cell
-    exactly. The space group is the same group of operations in the new axes.
-
-    Raises
-    ------
-    InputError
-        If the group has no name in the new axes.
+    exactly. The space group is the same group of operations in the new axes;
+    where it has no name there, the crystal is declared P 1, which is less but
+    not wrong, with an :class:`~unstill.errors.UnstillWarning`.
     """
     if operator.is_identity:
         return crystal
@@ -241,11 +240,13 @@ def _group_of(crystal: Crystal, operator: ReindexOperator) -> str:
         triplet.rot = np.rint(rotation).astype(int).tolist()
         triplet.tran = np.rint(inverse @ np.array(op.tran)).astype(int).tolist()
         moved.append(triplet.wrap())
-    group = gemmi.find_spacegroup_by_ops(gemmi.GroupOps(moved))
+    # The stubs of gemmi leave out that there may be none.
+    group: Any = gemmi.find_spacegroup_by_ops(gemmi.GroupOps(moved))
     if group is None:
-        raise InputError(
-            "the space group has no name in the new axes",
-            found=f"{crystal.space_group} after {operator.name}",
-            fix="use an operator that keeps the setting, or declare the space group P 1",
+        warnings.warn(
+            f"{crystal.space_group} has no name in the axes {operator.name}; declared P 1",
+            UnstillWarning,
+            stacklevel=3,
         )
+        return "P 1"
     return str(group.xhm())
