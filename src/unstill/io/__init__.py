@@ -8,5 +8,6 @@ leaves no partial file.
 
 from unstill.io.map_files import read_map, write_map
 from unstill.io.structure_files import read_structure, write_structure
+from unstill.io.trajectory_files import open_trajectory
 
-__all__ = ["read_map", "read_structure", "write_map", "write_structure"]
+__all__ = ["open_trajectory", "read_map", "read_structure", "write_map", "write_structure"]

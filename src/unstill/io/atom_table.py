@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,17 @@ import numpy as np
 
 from unstill.crystal import Crystal
 from unstill.ensembles import Ensemble
-from unstill.errors import FormatError, InputError
+from unstill.errors import FormatError, InputError, UnstillWarning
+
+VIRTUAL_SITE = "VS"
+"""Stands in the element column for a site that carries charge but no electrons."""
+
+_WATER = {"SOL", "TIP3", "TIP4", "TIP5", "TP3", "TP4", "TP5", "T4P", "HO4", "OPC", "SPC", "SPCE"}
+_VIRTUAL_NAMES = {"M", "MW", "MW1", "EP", "EPW", "EP1", "EP2", "LP1", "LP2", "LP", "OM", "VS"}
+# Two letters that begin no name of a one-letter element in common use.
+_CLEAR_TWO_LETTERS = {"CL", "BR", "ZN", "FE", "MG", "MN", "SE", "SI", "LI"}
+_ION_NAMES = {"SOD": "NA", "CLA": "CL", "POT": "K", "CAL": "CA", "CES": "CS", "LIT": "LI"}
+_ION_NAMES |= {"RUB": "RB", "BAR": "BA", "CAD": "CD", "IOD": "I", "ZN2": "ZN", "IB": "BR"}
 
 _IDENTITY = ("chain_id", "res_id", "ins_code", "res_name", "atom_name", "altloc_id", "element")
 
@@ -47,8 +58,13 @@ def ensemble_from_table(
     path: Path,
     crystal: Crystal | None,
     weights: np.ndarray | None = None,
+    *,
+    keep_virtual: bool = False,
 ) -> Ensemble:
     """Fold the models of an atom list into the members of an ensemble.
+
+    Virtual sites of water models do not scatter; they are left out with a
+    warning unless ``keep_virtual``.
 
     Raises
     ------
@@ -58,6 +74,8 @@ def ensemble_from_table(
         If an element is unknown, or a number is not finite.
     """
     rows = _rows_of_models(table, path)
+    if not keep_virtual:
+        rows = _without_virtual_sites(table, rows, path)
     first = rows[0]
     atoms = _annotated(table, first)
     element = np.char.upper(table.element[first])
@@ -99,24 +117,44 @@ def known_element(symbol: str) -> bool:
     return int(gemmi.Element(symbol).atomic_number) > 0
 
 
-def guess_element(atom_name: str, res_name: str) -> str:
+def guess_element(atom_name: str, res_name: str, *, padded: bool = True) -> str:
     """Element of an atom from its name, for files without an element column.
 
-    ``atom_name`` keeps its place in the four PDB columns where it has one: a
-    leading blank says that the element has one letter.
+    Parameters
+    ----------
+    atom_name
+        With ``padded``, the four PDB columns: a leading blank says that the
+        element has one letter.
+    res_name
+        Tells the Cα of a residue from a calcium ion.
+    padded
+        Whether the name keeps its place in PDB columns.
+
+    Returns
+    -------
+    str
+        Upper case; ``VS`` for the massless site of a water model, ``""`` if
+        the name has no letters.
     """
-    bare = atom_name.strip()
+    bare = atom_name.strip().upper()
+    residue = res_name.strip().upper()
     letters = bare.lstrip("0123456789*'\"")
     if not letters:
         return ""
-    information = gemmi.find_tabulated_residue(res_name.strip())
-    tabulated = information.is_standard() or information.is_water()
+    information = gemmi.find_tabulated_residue(residue)
+    is_water = information.is_water() or residue in _WATER
+    if is_water and bare in _VIRTUAL_NAMES:
+        return VIRTUAL_SITE
     two = letters[:2]
-    aligned = atom_name.startswith(" ") or len(bare) == 4 or bare[0].isdigit()
-    is_ion = bare.rstrip("0123456789+-").upper() == res_name.strip().rstrip("0123456789+-").upper()
-    if not tabulated and len(two) == 2 and known_element(two) and (is_ion or not aligned):
-        return two.upper()
-    return letters[0].upper()
+    if not (is_water or information.is_standard()) and len(two) == 2 and known_element(two):
+        is_ion = bare.rstrip("0123456789+-") == residue.rstrip("0123456789+-")
+        in_place = padded and not (atom_name.startswith(" ") or len(bare) == 4)
+        if (is_ion or in_place or two in _CLEAR_TWO_LETTERS) and not bare[0].isdigit():
+            return two
+    by_force_field = _ION_NAMES.get(bare.rstrip("0123456789+-"))
+    if by_force_field is not None and bare.rstrip("+-") == residue.rstrip("+-"):
+        return by_force_field
+    return letters[0]
 
 
 def _rows_of_models(table: AtomTable, path: Path) -> np.ndarray:
@@ -142,6 +180,17 @@ def _rows_of_models(table: AtomTable, path: Path) -> np.ndarray:
     return np.stack(rows)
 
 
+def _without_virtual_sites(table: AtomTable, rows: np.ndarray, path: Path) -> np.ndarray:
+    virtual = table.element[rows[0]] == VIRTUAL_SITE
+    if virtual.any():
+        warnings.warn(
+            f"{int(virtual.sum())} virtual sites of {path.name} do not scatter and are left out",
+            UnstillWarning,
+            stacklevel=3,
+        )
+    return rows[:, ~virtual]
+
+
 def _different(path: Path, number: int, what: str) -> FormatError:
     return FormatError(
         f"the models of {path.name} hold different atoms",
@@ -163,7 +212,7 @@ def _annotated(table: AtomTable, rows: np.ndarray) -> biotite.structure.AtomArra
 
 def _check_elements(element: np.ndarray, atoms: biotite.structure.AtomArray, path: Path) -> None:
     for symbol in np.unique(element):
-        if not known_element(str(symbol)):
+        if symbol != VIRTUAL_SITE and not known_element(str(symbol)):
             first = int(np.flatnonzero(element == symbol)[0])
             raise InputError(
                 f"unknown element in {path.name}",

@@ -34,7 +34,7 @@ _TENSOR = ("[1][1]", "[2][2]", "[3][3]", "[1][2]", "[1][3]", "[2][3]")
 _WEIGHTS = "unstill_member"
 
 
-def read_mmcif(path: Path) -> Ensemble:
+def read_mmcif(path: Path, *, keep_virtual: bool = False) -> Ensemble:
     """Read an mmCIF file (``.gz`` allowed).
 
     Raises
@@ -58,10 +58,10 @@ def read_mmcif(path: Path) -> Ensemble:
             raw = block.get_mmcif_category(f"_{name}.", raw=True)
             return {key: _plain(column) for key, column in raw.items()}
 
-        return _ensemble(path, category)
+        return _ensemble(path, category, keep_virtual)
 
 
-def read_bcif(path: Path) -> Ensemble:
+def read_bcif(path: Path, *, keep_virtual: bool = False) -> Ensemble:
     """Read a BinaryCIF file (``.gz`` allowed).
 
     Raises
@@ -87,7 +87,7 @@ def read_bcif(path: Path) -> Ensemble:
                 return {}
             return {key: column.as_array(str, "") for key, column in block[name].items()}
 
-        return _ensemble(path, category)
+        return _ensemble(path, category, keep_virtual)
 
 
 def _plain(column: list[str]) -> np.ndarray:
@@ -97,7 +97,7 @@ def _plain(column: list[str]) -> np.ndarray:
     return np.where((words == ".") | (words == "?"), "", words)
 
 
-def _ensemble(path: Path, category: Callable[[str], Category]) -> Ensemble:
+def _ensemble(path: Path, category: Callable[[str], Category], keep_virtual: bool) -> Ensemble:
     site = category("atom_site")
     if not site:
         raise _no_atoms(path)
@@ -109,6 +109,7 @@ def _ensemble(path: Path, category: Callable[[str], Category]) -> Ensemble:
         path,
         cif_crystal(category),
         None if weights is None else weights.astype(float),
+        keep_virtual=keep_virtual,
     )
 
 

@@ -27,7 +27,7 @@ _COORD_END = 54
 _FOUR_LETTER_RESIDUES = {b"TIP3", b"TIP4", b"TIP5", b"SPCE", b"POPC", b"POPE", b"DPPC", b"CHL1"}
 
 
-def read_pdb(path: Path) -> Ensemble:
+def read_pdb(path: Path, *, keep_virtual: bool = False) -> Ensemble:
     """Read a PDB file (``.gz`` allowed).
 
     Returns
@@ -50,7 +50,7 @@ def read_pdb(path: Path) -> Ensemble:
         table = _table(path, atoms, model)
         _fill_aniso(table.u_aniso, aniso, owner, path)
         crystal = pdb_crystal(lines, path)
-    return ensemble_from_table(table, path, crystal)
+    return ensemble_from_table(table, path, crystal, keep_virtual=keep_virtual)
 
 
 def pdb_crystal(lines: list[bytes], path: Path) -> Crystal | None:

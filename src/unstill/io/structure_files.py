@@ -38,6 +38,12 @@ def read_structure(path: Path) -> Ensemble:
     return _reader(path)(path)
 
 
+def read_all_sites(path: Path) -> Ensemble:
+    """Read a structure with its virtual sites (element ``VS``), as a trajectory counts them."""
+    path = Path(path)
+    return _reader(path)(path, keep_virtual=True)
+
+
 def write_structure(ensemble: Ensemble, path: Path) -> None:
     """Write an ensemble as ``.cif`` (everything) or ``.pdb`` (what fits the columns).
 
@@ -71,7 +77,7 @@ def looks_like_structure(path: Path) -> bool:
     return bool({".pdb", ".ent", ".cif", ".mmcif", ".bcif"} & set(suffixes[-2:]))
 
 
-def _reader(path: Path) -> Callable[[Path], Ensemble]:
+def _reader(path: Path) -> Callable[..., Ensemble]:
     start = head(path)
     if start.startswith(b"\x1f\x8b"):
         try:
