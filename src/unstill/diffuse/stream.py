@@ -12,11 +12,12 @@ import numpy as np
 from unstill.crystal import Crystal
 from unstill.crystal.hkl_grid import Triple
 from unstill.diffuse.checkpoint import Checkpoint, Progress
-from unstill.diffuse.frame_source import EnsembleFrames, FrameSource
+from unstill.diffuse.frame_source import FrameSource
 from unstill.diffuse.frames import MAX_BOX_DRIFT
 from unstill.diffuse.run import DiffuseRun, prepare_run
 from unstill.ensembles import Ensemble
-from unstill.errors import OutputError
+from unstill.ensembles.trajectory import Trajectory
+from unstill.errors import InputError, OutputError
 from unstill.maps.block_sums import BlockSums
 from unstill.parallel import ordered_map
 
@@ -110,16 +111,19 @@ def stream_block_sums(
         If there are fewer than two frames, a frame is unusable (its number is
         given), the box is wrong, or a checkpoint is of another run.
     """
-    source = EnsembleFrames(frames) if isinstance(frames, Ensemble) else frames
+    if isinstance(frames, Ensemble):
+        weights = frames.weights if weights is None else weights
+        occupancy = _one_occupancy(frames) if occupancy is None else occupancy
+        frames = Trajectory.from_ensemble(frames)
     run = prepare_run(
-        source,
+        frames,
         divisions,
         d_min,
         crystal=crystal,
         n_blocks=n_blocks,
         selections=selections,
-        weights=weights if weights is not None else getattr(source, "weights", None),
-        occupancy=occupancy if occupancy is not None else getattr(source, "occupancy", None),
+        weights=weights,
+        occupancy=occupancy,
         align=(remove_drift, reference),
         max_box_drift=max_box_drift,
         chunk_size=chunk_size,
@@ -171,3 +175,18 @@ def _advance(
             with suppress(OutputError):
                 keeper.save(done)
         raise
+
+
+def _one_occupancy(ensemble: Ensemble) -> np.ndarray:
+    occupancy = ensemble.occupancy
+    if occupancy.ndim == 1:
+        return occupancy
+    differing = np.ptp(occupancy, axis=0) > 0
+    if differing.any():
+        raise InputError(
+            "the occupancies differ from member to member, but all frames are of one set of atoms",
+            found=f"{int(differing.sum())} atoms",
+            fix="give every member the same occupancies, or use weights of members",
+        )
+    first: np.ndarray = occupancy[0]
+    return first
