@@ -74,7 +74,8 @@ def _bins(distance: np.ndarray, n_bins: int) -> np.ndarray:
     distinct, number = np.unique(np.round(distance, 9), return_inverse=True)
     if len(distinct) <= n_bins:
         return number
-    width = distinct[-1] / n_bins
     # Integer hkl stay alone: Bragg intensity leaks there first.
-    bins: np.ndarray = np.minimum((distance / width).astype(int), n_bins - 1) + 1
+    n_others = max(1, n_bins - 1)
+    width = distinct[-1] / n_others
+    bins: np.ndarray = np.minimum((distance / width).astype(int), n_others - 1) + 1
     return np.where(distance == 0, 0, bins)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from unstill.crystal import HklGrid
 from unstill.crystal.hkl_grid import Triple
 from unstill.crystal.reindexing import (
-    IDENTITY,
     MAX_OBLIQUITY,
     ReindexOperator,
     candidate_operators,
@@ -123,15 +123,13 @@ def choose_indexing(
     # A stable sort: the identity comes first, and so wins an exact tie.
     trials.sort(key=lambda trial: -trial.rank)
     best = trials[0]
-    if best.split is None:
-        # Nothing could be tried; say why, by the message for the maps as they are.
-        best = _Trial(IDENTITY, float("nan"), split_on_common_mask(a, b, d_min=d_min, d_max=d_max))
+    # Without a split not even the maps as they are could be compared; this then says why.
+    split = best.split or split_on_common_mask(a, b, d_min=d_min, d_max=d_max)
     ranked = tuple(Candidate(trial.operator, trial.cc_aniso) for trial in trials)
     margin = _margin(ranked)
     if margin < NEAR_TIE:
         _warn_of_tie(ranked, margin)
-    assert best.split is not None
-    return IndexingChoice(best.operator, ranked, margin, reindex(b, best.operator), best.split)
+    return IndexingChoice(best.operator, ranked, margin, reindex(b, best.operator), split)
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,18 +171,19 @@ def _moved(full: IntensityMap, operator: ReindexOperator) -> IntensityMap:
     grid = HklGrid(start, (int(extent[0]), int(extent[1]), int(extent[2])), divisions)
     target = grid.position(moved)
 
-    def scattered(values: np.ndarray, empty: float | bool) -> np.ndarray:
-        out = np.full(grid.size, empty, dtype=values.dtype)
-        out[target] = values.ravel()
-        return out.reshape(grid.shape)
-
     return full.replace(
         grid=grid,
-        intensity=scattered(full.intensity, np.nan),
-        sigma=None if full.sigma is None else scattered(full.sigma, np.nan),
-        n_obs=None if full.n_obs is None else scattered(full.n_obs, 0),
-        mask=scattered(full.mask, True),
+        intensity=_scattered(full.intensity, np.nan, grid, target),
+        sigma=None if full.sigma is None else _scattered(full.sigma, np.nan, grid, target),
+        n_obs=None if full.n_obs is None else _scattered(full.n_obs, 0, grid, target),
+        mask=_scattered(full.mask, True, grid, target),
     )
+
+
+def _scattered(values: np.ndarray, empty: Any, grid: HklGrid, target: np.ndarray) -> np.ndarray:
+    out = np.full(grid.size, empty, dtype=values.dtype)
+    out[target] = values.ravel()
+    return out.reshape(grid.shape)
 
 
 def _on_grid(full: IntensityMap, operator: ReindexOperator) -> tuple[Triple, np.ndarray]:
