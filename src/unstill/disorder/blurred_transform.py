@@ -1,0 +1,143 @@
+r"""The transform of a crystal, blurred by the kernel of an exponential correlation."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import fft
+
+from unstill.crystal import Crystal
+from unstill.crystal.half_space import friedel_half
+from unstill.crystal.hkl_grid import Triple
+from unstill.disorder.lattice_sum import lattice_sum
+from unstill.disorder.transform import ModelAtoms
+from unstill.parallel import cpu_count
+from unstill.shapes import Float, Integer
+
+
+class BlurredTransform:
+    r"""[|F|² ∗ Γ] at the points of a map, order by order, by FFT.
+
+    The kernel is sampled on the grid of the map, where Bragg points are every
+    n-th voxel, and the convolution is a product in real space: the Patterson
+    function times the exponential made periodic over the supercell of the
+    map's divisions. That is exact for the sum over the Bragg points inside the
+    margin, up to distances of half the box, where the kernel wraps around.
+
+    The interference |F|² − Σf² is folded after division by the mean square
+    form factor; each atom with its own translates enters in closed form,
+    :math:`\sum_T e^{-n|T|/\gamma} \cos 2\pi hT`.
+
+    Parameters
+    ----------
+    atoms
+        Average structure.
+    index, divisions
+        ``(n_points, 3)`` grid indices; hkl = index / divisions.
+    d_transform
+        Limit of the transform (Å), at or beyond the points.
+    origin
+        Whether F(000) takes part.
+    """
+
+    def __init__(
+        self,
+        atoms: ModelAtoms,
+        index: Integer[np.ndarray, "points 3"],
+        divisions: Triple,
+        *,
+        d_transform: float,
+        origin: bool,
+    ) -> None:
+        crystal = atoms.crystal
+        s_squared = crystal.s_squared(index / np.array(divisions))
+        bragg = friedel_half(crystal, d_transform)
+        shape = box_shape(bragg * np.array(divisions), index)
+        box = np.zeros(shape)
+        interference = sharpened_interference(atoms, bragg, origin=origin)
+        fill_both_halves(box, bragg * np.array(divisions), interference)
+        self._crystal, self._divisions, self._shape = crystal, divisions, shape
+        # Centrosymmetric and real, so its transform is real too.
+        self._patterson = np.ascontiguousarray(fft.rfftn(box, workers=cpu_count()).real)
+        self._q_squared = _wrapped_q_squared(crystal, divisions, shape)
+        self._places = np.ravel_multi_index(tuple((index % np.array(shape)).T), shape)
+        self._self = atoms.self_scattering(s_squared)
+        self._sharpness = self._self / atoms.self_scattering(np.zeros(1))[0]
+        # Lattice sums depend on the fractional part of h only.
+        residues, self._residue = np.unique(
+            index % np.array(divisions), axis=0, return_inverse=True
+        )
+        self._residue = self._residue.ravel()
+        self._residue_hkl = residues / np.array(divisions)
+        self._cache: tuple[tuple[float, int], np.ndarray, np.ndarray] | None = None
+
+    def orders(
+        self, gamma: float, n_orders: int
+    ) -> tuple[Float[np.ndarray, "orders points"], Float[np.ndarray, "orders points"]]:
+        """[|F|² ∗ Γ] with γ/n for n = 1 … N (e² per cell), and the derivatives to γ."""
+        key = (float(gamma), n_orders)
+        if self._cache is None or self._cache[0] != key:
+            pairs = [self._one_order(gamma, n) for n in range(1, n_orders + 1)]
+            values, slopes = (np.array(part) for part in zip(*pairs, strict=True))
+            self._cache = (key, values, slopes)
+        return self._cache[1], self._cache[2]
+
+    def _one_order(self, gamma: float, n: int) -> tuple[np.ndarray, np.ndarray]:
+        length = gamma / n
+        # Γ = 8πL³/(1 + L²q²)² and dΓ/dL, per unit cell.
+        spread = 1 / (1 + length**2 * self._q_squared)
+        kernel = (8 * np.pi * length**3 / self._crystal.volume) * spread**2
+        slope = kernel * (4 * spread - 1) / length
+        own, own_slope = lattice_sum(self._crystal, self._residue_hkl, length)
+        value = self._sharpness * self._folded(kernel) + self._self * own[self._residue]
+        by_length = self._sharpness * self._folded(slope) + self._self * own_slope[self._residue]
+        return value, by_length / n
+
+    def _folded(self, kernel: np.ndarray) -> np.ndarray:
+        workers = cpu_count()
+        product = self._patterson * fft.rfftn(kernel, workers=workers).real
+        folded: np.ndarray = fft.irfftn(product, s=self._shape, workers=workers)
+        at_points: np.ndarray = folded.ravel()[self._places]
+        return at_points
+
+
+def sharpened_interference(
+    atoms: ModelAtoms, bragg: Integer[np.ndarray, "points 3"], *, origin: bool
+) -> Float[np.ndarray, " points"]:
+    """(|F|² − Σf²) / (Σf² / Σf(0)²) of the average crystal at Bragg points."""
+    own = atoms.self_scattering(atoms.crystal.s_squared(bragg))
+    at_zero = atoms.self_scattering(np.zeros(1))[0]
+    interference: np.ndarray = (np.abs(atoms.cell_transform(bragg)) ** 2 - own) * at_zero / own
+    if not origin:
+        interference[np.all(bragg == 0, axis=1)] = 0.0
+    return interference
+
+
+def box_shape(
+    source: Integer[np.ndarray, "sources 3"], target: Integer[np.ndarray, "points 3"]
+) -> Triple:
+    """Box of an FFT that holds source and target without overlap of opposite edges."""
+    half = np.maximum(np.abs(source).max(axis=0), np.abs(target).max(axis=0))
+    h, k, l = (int(fft.next_fast_len(int(2 * n + 1), real=True)) for n in half)
+    return h, k, l
+
+
+def fill_both_halves(
+    box: np.ndarray, index: Integer[np.ndarray, "points 3"], values: Float[np.ndarray, " points"]
+) -> None:
+    """Put values of one Friedel half, and their mates, into a box with the origin first."""
+    for sign in (1, -1):
+        i, j, k = ((sign * index) % np.array(box.shape)).T
+        box[i, j, k] = values
+
+
+def _wrapped_q_squared(crystal: Crystal, divisions: Triple, shape: Triple) -> np.ndarray:
+    """|q|² of the difference of two voxels, as an FFT of this shape counts it."""
+    frequencies = [
+        fft.fftfreq(n, 1 / n) / division for n, division in zip(shape, divisions, strict=True)
+    ]
+    metric = crystal.fractionalization_matrix @ crystal.fractionalization_matrix.T
+    h, k, l = np.meshgrid(*frequencies, indexing="ij", sparse=True)
+    squared = metric[0, 0] * h**2 + metric[1, 1] * k**2 + metric[2, 2] * l**2
+    squared = squared + 2 * (metric[0, 1] * h * k + metric[0, 2] * h * l + metric[1, 2] * k * l)
+    q_squared: np.ndarray = 4 * np.pi**2 * squared
+    return q_squared
