@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import biotite.structure
 import numpy as np
@@ -42,6 +42,7 @@ class FrameChunk:
         return int(self.frames[0])
 
 
+@runtime_checkable
 class FrameReader(Protocol):
     """An open trajectory file; reads one frame at a time."""
 
@@ -49,6 +50,7 @@ class FrameReader(Protocol):
         """``(n_atoms, 3)`` coordinates (Å) and ``(3, 3)`` box vectors (Å) of one frame."""
 
 
+@runtime_checkable
 class FrameFile(Protocol):
     """What a trajectory needs of a file; small and picklable, holds no frames."""
 

@@ -1,13 +1,28 @@
 """Files in, core types out, and back; one format a file.
 
 ``read_structure``, ``read_map``, ``write_map``, ``open_trajectory`` choose
-the format from the name and the content. Every writer goes through
+the format from the name and the content; ``resolve_crystal`` finds the cell
+and space group of files that carry none. Every writer goes through
 ``atomic_path``: a temporary name, fsync, rename; an interrupted or failed run
-leaves no partial file.
+leaves no partial file. A damaged or foreign file gives ``FormatError``.
 """
 
+from unstill.io.block_sums_file import read_block_sums, write_block_sums
+from unstill.io.crystal_source import read_crystal, resolve_crystal
 from unstill.io.map_files import read_map, write_map
+from unstill.io.mtz import write_bragg_mtz
 from unstill.io.structure_files import read_structure, write_structure
 from unstill.io.trajectory_files import open_trajectory
 
-__all__ = ["open_trajectory", "read_map", "read_structure", "write_map", "write_structure"]
+__all__ = [
+    "open_trajectory",
+    "read_block_sums",
+    "read_crystal",
+    "read_map",
+    "read_structure",
+    "resolve_crystal",
+    "write_block_sums",
+    "write_bragg_mtz",
+    "write_map",
+    "write_structure",
+]

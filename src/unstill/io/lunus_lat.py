@@ -56,7 +56,7 @@ def read_lat(
     Returns
     -------
     IntensityMap
-        float32. Masked voxels are NaN; ``n_obs`` is 0 where the file says
+        Masked voxels are NaN; ``n_obs`` is 0 where the file says
         unmeasured and 1 elsewhere, so that both tags survive.
 
     Raises
@@ -72,7 +72,7 @@ def read_lat(
     with parsing(path, "a lunus lattice"):
         shape, extents, order = _header(path)
     grid = _grid(path, shape, extents, require_crystal(path, crystal, "lunus lattices"), divisions)
-    stored = np.fromfile(path, dtype=f"{order}f4", offset=HEADER_BYTES).astype(np.float32)
+    stored = np.fromfile(path, dtype=f"{order}f4", offset=HEADER_BYTES).astype(float)
     # x runs fastest in the file; our arrays are indexed h, k, l.
     values = np.ascontiguousarray(stored.reshape(shape[::-1]).transpose(2, 1, 0))
     unmeasured = values == UNMEASURED

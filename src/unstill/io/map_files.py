@@ -8,14 +8,24 @@ from pathlib import Path
 from unstill.crystal import Crystal
 from unstill.crystal.hkl_grid import Triple
 from unstill.errors import FormatError, InputError
+from unstill.io.ccp4 import read_ccp4_map, write_ccp4_map
+from unstill.io.hkl_text import looks_like_hkl_text, read_hkl_text, write_hkl_text
 from unstill.io.lunus_lat import looks_like_lat, read_lat, write_lat
-from unstill.io.nexus import read_nexus_map, write_nexus_map
+from unstill.io.mdx2 import read_mdx2
+from unstill.io.mtz import read_mtz_map, write_mtz_map
+from unstill.io.nexus import is_own_hdf5, read_nexus_map, write_nexus_map
 from unstill.io.reading import head
 from unstill.maps import IntensityMap
 
-SUFFIXES = {
-    ".nxs": "unstill's own NeXus HDF5 map",
-    ".lat": "lunus lattice",
+WRITERS: dict[str, Callable[[IntensityMap, Path], None]] = {
+    ".nxs": write_nexus_map,
+    ".mtz": write_mtz_map,
+    ".ccp4": write_ccp4_map,
+    ".map": write_ccp4_map,
+    ".mrc": write_ccp4_map,
+    ".hkl": write_hkl_text,
+    ".txt": write_hkl_text,
+    ".lat": write_lat,
 }
 """What :func:`write_map` writes, by suffix."""
 
@@ -61,13 +71,21 @@ def read_map(
     path = Path(path)
     start = head(path)
     if start.startswith(b"\x89HDF\r\n\x1a\n"):
-        return read_nexus_map(path, crystal=crystal)
+        if is_own_hdf5(path):
+            return read_nexus_map(path, crystal=crystal)
+        return read_mdx2(path, crystal=crystal, divisions=divisions)
+    if start.startswith(b"MTZ "):
+        return read_mtz_map(path, crystal=crystal, divisions=divisions)
+    if start[208:212] == b"MAP ":
+        return read_ccp4_map(path, crystal=crystal)
     if path.suffix.lower() == ".lat" or looks_like_lat(path):
         return read_lat(path, crystal=crystal, divisions=divisions)
+    if looks_like_hkl_text(start):
+        return read_hkl_text(path, crystal=crystal, divisions=divisions)
     raise FormatError(
         f"{path.name} is no map that unstill can read",
         found=path,
-        fix=f"give one of: {', '.join(SUFFIXES)}",
+        fix=f"give one of: {', '.join(WRITERS)}",
     )
 
 
@@ -81,16 +99,12 @@ def write_map(map: IntensityMap, path: Path) -> None:
     OutputError
         If the file cannot be written; nothing partial is left.
     """
-    writers: dict[str, Callable[[IntensityMap, Path], None]] = {
-        ".nxs": write_nexus_map,
-        ".lat": write_lat,
-    }
     path = Path(path)
-    writer = writers.get(path.suffix.lower())
+    writer = WRITERS.get(path.suffix.lower())
     if writer is None:
         raise InputError(
             "no map format has this suffix",
             found=repr(path.suffix),
-            fix=f"use one of: {', '.join(writers)}",
+            fix=f"use one of: {', '.join(WRITERS)}",
         )
     writer(map, path)

@@ -73,7 +73,9 @@ def read_nexus_map(path: Path, *, crystal: Crystal | None = None) -> IntensityMa
         intensity = group["intensity"][()]
         found = IntensityMap(
             own,
-            HklGrid(_triple(group["start"][()]), intensity.shape, _triple(group["divisions"][()])),
+            HklGrid(
+                as_triple(group["start"][()]), intensity.shape, as_triple(group["divisions"][()])
+            ),
             intensity,
             sigma=group["intensity_errors"][()] if "intensity_errors" in group else None,
             n_obs=group["n_obs"][()] if "n_obs" in group else None,
@@ -150,6 +152,12 @@ def open_entry(file: h5py.File, kind: str, version: int, *, default: str) -> h5p
     return entry
 
 
+def is_own_hdf5(path: Path) -> bool:
+    """Whether an HDF5 file says that unstill wrote it."""
+    with parsing(path, "an HDF5 file"), h5py.File(path, "r") as file:
+        return "unstill_format" in file.attrs
+
+
 def check_format(path: Path, file: h5py.File, kind: str, version: int) -> None:
     """Refuse a file that is of another kind, or newer than this program.
 
@@ -203,7 +211,8 @@ def read_provenance(file: h5py.File) -> dict[str, Any]:
     return found
 
 
-def _triple(values: np.ndarray) -> Triple:
+def as_triple(values: np.ndarray) -> Triple:
+    """Three integers of a dataset as a tuple."""
     h, k, l = (int(value) for value in values)
     return h, k, l
 
