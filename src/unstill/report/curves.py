@@ -105,11 +105,12 @@ def fisher_interval(cc: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarr
     >>> low.round(3).tolist(), high.round(3).tolist()
     ([0.337], [0.634])
     """
-    with np.errstate(divide="ignore", invalid="ignore"):
+    pairs = np.asarray(n, dtype=float)
+    half = 1.959964 / np.sqrt(np.maximum(pairs - 3, 1e-12))
+    with np.errstate(divide="ignore"):
         z = np.arctanh(np.clip(np.asarray(cc, dtype=float), -1, 1))
-        half = 1.959964 / np.sqrt(np.maximum(np.asarray(n, dtype=float) - 3, np.nan))
-        low, high = np.tanh(z - half), np.tanh(z + half)
-    few = np.asarray(n) <= 3
+    low, high = np.tanh(z - half), np.tanh(z + half)
+    few = pairs <= 3
     return np.where(few, -1.0, low), np.where(few, 1.0, high)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from unstill.errors import InputError
 from unstill.maps import IntensityMap
-from unstill.report.svg import HATCH, PAPER, SOFT, STYLE, inline_svg, new_figure
+from unstill.report.svg import HATCH, PAPER, SOFT, STYLE, inline_svg, italic, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -342,7 +342,7 @@ def _index_axis(axes: Axes, shape: _Geometry, which: int, *, label: bool = True)
         axes.text(
             middle[0],
             middle[1],
-            f"${shape.names[which]}$ (r.l.u.)",
+            f"{italic(shape.names[which])} (r.l.u.)",
             fontsize=8.5,
             ha="center",
             va="center",

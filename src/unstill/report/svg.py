@@ -58,9 +58,20 @@ STYLE: Any = {
     "hatch.linewidth": 0.8,
     "hatch.color": HATCH,
     "axes.unicode_minus": True,
-    "mathtext.default": "it",
 }
 """rcParams of every figure; used inside ``matplotlib.rc_context``, never globally."""
+
+
+_ITALIC = ("⟪", "⟫")  # in every font, and in no label
+
+
+def italic(symbol: str) -> str:
+    """Mark a symbol in a label, such as the index h, to be set in italics.
+
+    matplotlib's own mathematics would place every letter by the metrics of
+    its font, which is not the font of the page.
+    """
+    return f"{_ITALIC[0]}{symbol}{_ITALIC[1]}"
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -93,15 +104,9 @@ def inline_svg(figure: Figure, name: str, *, title: str, dpi: int = 150) -> str:
     svg = re.sub(r'<svg ([^>]*?)height="[^"]*" ([^>]*?)width="[^"]*"', r"<svg \1\2", svg, count=1)
     svg = re.sub(r'<svg ([^>]*?)width="[^"]*" ([^>]*?)height="[^"]*"', r"<svg \1\2", svg, count=1)
     svg = _own_identifiers(svg, name)
-    svg = re.sub(
-        r"font: (?:(italic|oblique) )?(?:(\w+) )?([\d.]+)px [^;\"]+",
-        lambda m: (
-            f"font-size: {m[3]}px; font-family: var(--sans)"
-            + ("; font-style: italic" if m[1] else "")
-            + (f"; font-weight: {m[2]}" if m[2] else "")
-        ),
-        svg,
-    )
+    svg = re.sub(r"font-family: [^;\"]+", "font-family: var(--sans)", svg)
+    svg = re.sub(r"font: (?:\w+ )*?([\d.]+px) [^;\"]+", r"font: \1 var(--sans)", svg)
+    svg = svg.replace(_ITALIC[0], '<tspan font-style="italic">').replace(_ITALIC[1], "</tspan>")
     for drawn, page in _PAGE_COLOURS.items():
         svg = svg.replace(drawn, page)
     label = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
