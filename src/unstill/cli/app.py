@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-VERBS: dict[str, str] = {}
+VERBS: dict[str, str] = {
+    "diffuse": "unstill.cli.diffuse",
+}
 """Verb → module that defines it, in the order of ``unstill --help``."""
 
 app = typer.Typer(

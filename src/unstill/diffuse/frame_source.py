@@ -9,6 +9,7 @@ import biotite.structure
 import numpy as np
 
 from unstill.crystal import Crystal
+from unstill.provenance.record import plain
 
 
 class Frames(Protocol):
@@ -34,7 +35,9 @@ class FrameSource(Protocol):
     frames each time; for work in other processes its frames are sent there. A
     source whose frames are dear to make and cheap to describe (a sampled
     model) sets ``random_access = True``: it is then pickled, sent once, and
-    every worker makes its own frames.
+    every worker makes its own frames. A source may also have ``occupancy
+    (n_atoms,)``, and ``fingerprint()`` that tells it from others when a run is
+    resumed.
     """
 
     @property
@@ -63,4 +66,5 @@ def described(source: FrameSource) -> dict[str, Any]:
     fingerprint = getattr(source, "fingerprint", None)
     if fingerprint is None:
         return {}
-    return dict(fingerprint() if callable(fingerprint) else fingerprint)
+    said: dict[str, Any] = plain(fingerprint())
+    return said

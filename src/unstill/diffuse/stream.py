@@ -34,7 +34,7 @@ def stream_block_sums(
     selections: Mapping[str, np.ndarray] | None = None,
     weights: np.ndarray | None = None,
     occupancy: np.ndarray | None = None,
-    remove_drift: bool = True,
+    remove_drift: bool | None = None,
     reference: np.ndarray | None = None,
     max_box_drift: float | None = MAX_BOX_DRIFT,
     chunk_size: int = 8,
@@ -73,10 +73,11 @@ def stream_block_sums(
     weights
         ``(n_frames,)``, non-negative. Equal by default.
     occupancy
-        ``(n_atoms,)``, ones by default.
+        ``(n_atoms,)``; by default what ``frames`` have, else ones.
     remove_drift
         Shift each frame back by the mean displacement of its Cα atoms (heavy
-        atoms where there is none).
+        atoms where there is none). By default yes, but not for the members of
+        an ensemble: these stand in the crystal on purpose.
     reference
         ``(n_atoms, 3)`` coordinates in Å that the drift is measured from; by
         default the first frame. Give the same to runs that shall be merged.
@@ -111,6 +112,8 @@ def stream_block_sums(
         If there are fewer than two frames, a frame is unusable (its number is
         given), the box is wrong, or a checkpoint is of another run.
     """
+    if remove_drift is None:
+        remove_drift = not isinstance(frames, Ensemble)
     if isinstance(frames, Ensemble):
         weights = frames.weights if weights is None else weights
         occupancy = _one_occupancy(frames) if occupancy is None else occupancy
@@ -123,7 +126,7 @@ def stream_block_sums(
         n_blocks=n_blocks,
         selections=selections,
         weights=weights,
-        occupancy=occupancy,
+        occupancy=getattr(frames, "occupancy", None) if occupancy is None else occupancy,
         align=(remove_drift, reference),
         max_box_drift=max_box_drift,
         chunk_size=chunk_size,

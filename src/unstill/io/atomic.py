@@ -58,6 +58,24 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def check_writable(path: Path) -> None:
+    """Fail now where :func:`atomic_path` would fail after a long computation.
+
+    Raises
+    ------
+    OutputError
+        If the folder is missing or takes no file, or the path is a folder.
+    """
+    path = Path(path)
+    with suppress(_Tried), atomic_path(path) as temporary:
+        temporary.write_bytes(b" ")
+        raise _Tried
+
+
+class _Tried(Exception):  # noqa: N818 - no error: leaves the context without a file
+    """The trial was good."""
+
+
 def _sync_folder(folder: Path) -> None:
     # The rename itself must survive a power cut, not only the content.
     descriptor = os.open(folder, os.O_RDONLY)
