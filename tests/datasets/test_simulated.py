@@ -17,7 +17,7 @@ from unstill.io import read_map, read_structure
 from unstill.scattering.form_factors import form_factors
 from unstill.workflows.simulated_data import regenerate
 
-SMALL = Crystal((7.0, 8.0, 9.5, 90, 90, 90), "P 21 21 21")
+SMALL = Crystal((7.0, 8.0, 9.5, 90.0, 90.0, 90.0), "P 21 21 21")
 
 
 def small_model() -> Ensemble:
@@ -145,7 +145,7 @@ def test_background_is_one_at_the_ring() -> None:
 
 @pytest.mark.parametrize("group", ["P 1", "P 41"])
 def test_other_laue_classes_are_refused(group: str) -> None:
-    crystal = Crystal((7.0, 7.0, 9.5, 90, 90, 90), group)
+    crystal = Crystal((7.0, 7.0, 9.5, 90.0, 90.0, 90.0), group)
     with pytest.raises(InputError, match="orthorhombic"):
         simulate_map(small_model().replace(crystal=crystal))
 
@@ -175,4 +175,4 @@ def test_embedded_coordinates_are_those_of_the_deposited_entry() -> None:
     )
     assert model.occupancy.sum() == pytest.approx(sum(site[3] for site in sites), abs=1e-3)
     assert model.b_factor.sum() == pytest.approx(sum(site[4] for site in sites), abs=0.1)
-    assert model.crystal == Crystal((74.1, 23.4, 28.9, 90, 90, 90), "P 21 21 21")
+    assert model.crystal == Crystal((74.1, 23.4, 28.9, 90.0, 90.0, 90.0), "P 21 21 21")

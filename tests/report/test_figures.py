@@ -17,8 +17,8 @@ from unstill.report.slices import ColourScale, SlicePanel, draw_slices, holds_pl
 from unstill.report.slices import _Geometry as Geometry
 
 CELLS = {
-    "orthorhombic": (30.0, 20.0, 25.0, 90, 90, 90),
-    "hexagonal": (30.0, 30.0, 40.0, 90, 90, 120),
+    "orthorhombic": (30.0, 20.0, 25.0, 90.0, 90.0, 90.0),
+    "hexagonal": (30.0, 30.0, 40.0, 90.0, 90.0, 120.0),
     "triclinic": (20.0, 24.0, 28.0, 75.0, 83.0, 101.0),
 }
 
