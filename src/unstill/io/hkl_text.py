@@ -78,7 +78,7 @@ def read_hkl_text(
     if divisions is None:
         divisions = (1, 1, 1) if whole else guess_divisions(path, hkl)
     scale = (1, 1, 1) if whole else divisions
-    points = _points(table, HklGrid((0, 0, 0), (1, 1, 1), scale).index_of(hkl, tolerance=0.05))
+    points = _points(table, HklGrid((0, 0, 0), (1, 1, 1), scale).index_of(hkl, tolerance=0.1))
     operations = None if has_friedel_pairs(points.index) else index_operations(crystal, divisions)
     return map_of(path, points, crystal, divisions, operations=operations)
 

@@ -194,7 +194,7 @@ def _points(path: Path, mtz: gemmi.Mtz) -> PointList:
             found=f"columns {', '.join(mtz.column_labels())}",
             fix="give an MTZ file with an intensity column (type J)",
         )
-    if mtz.column_with_label("M/ISYM") is not None:
+    if "M/ISYM" in mtz.column_labels():
         raise FormatError(
             f"{path.name} holds unmerged observations",
             found="a column M/ISYM",
@@ -204,10 +204,9 @@ def _points(path: Path, mtz: gemmi.Mtz) -> PointList:
     present = np.isfinite(intensity)
 
     def other(label: str) -> np.ndarray | None:
-        found = mtz.column_with_label(label)
-        if found is None:
+        if label not in mtz.column_labels():
             return None
-        values: np.ndarray = np.array(found, dtype=float)[present]
+        values: np.ndarray = np.array(mtz.column_with_label(label), dtype=float)[present]
         return values
 
     sigma = other(f"SIG{column.label}")

@@ -14,7 +14,6 @@ from unstill.io.reading import REMEDY
 from unstill.maps import IntensityMap
 
 _MOST_VOXELS = 1 << 31
-_MOST_DIVISIONS = 48
 
 
 @dataclass(frozen=True)
@@ -108,18 +107,23 @@ def has_friedel_pairs(index: np.ndarray) -> bool:
 def guess_divisions(path: Path, hkl: np.ndarray) -> Triple:
     """Least divisions that make fractional hkl whole.
 
+    Hkl of two decimals (thirds as 0.33) can tell up to 12 divisions, more
+    decimals up to 48.
+
     Raises
     ------
     InputError
-        If no number up to 48 does.
+        If no such number does.
     """
+    coarse = np.abs(hkl - np.round(hkl, 2)).max(initial=0) < 1e-9
+    tolerance, most = (0.0055, 12) if coarse else (1e-3, 48)
     found = []
     for name, values in zip("hkl", np.abs(hkl.T), strict=True):
         distinct = np.unique(values)
         fits = (
             n
-            for n in range(1, _MOST_DIVISIONS + 1)
-            if np.abs(distinct * n - np.rint(distinct * n)).max(initial=0) < 2e-3 * n
+            for n in range(1, most + 1)
+            if np.abs(distinct - np.rint(distinct * n) / n).max(initial=0) < tolerance
         )
         divisions = next(fits, None)
         if divisions is None:
