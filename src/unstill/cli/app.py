@@ -9,6 +9,8 @@ import typer
 
 VERBS: dict[str, str] = {
     "diffuse": "unstill.cli.diffuse",
+    "compare": "unstill.cli.compare",
+    "map": "unstill.cli.map",
 }
 """Verb → module that defines it, in the order of ``unstill --help``."""
 
