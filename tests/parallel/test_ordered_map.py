@@ -122,7 +122,8 @@ def test_ctrl_c_stops_the_parent_and_its_workers_at_once(tmp_path: Path) -> None
         from unstill.parallel import ordered_map
 
         def task(n):
-            print(os.getpid(), flush=True)
+            # One write each, so that the lines of two processes do not mix.
+            os.write(1, f"{os.getpid()}\\n".encode())
             time.sleep(60)
 
         def setup():

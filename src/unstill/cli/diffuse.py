@@ -47,7 +47,7 @@ def diffuse(
     ],
     trajectories: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[TRAJ]...", help="XTC, TRR, DCD, NetCDF or PDB, in order."),
+        typer.Argument(metavar="TRAJ", help="XTC, TRR, DCD, NetCDF or PDB, in order."),
     ] = None,
     *,
     supercell: Annotated[

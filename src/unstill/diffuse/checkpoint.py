@@ -31,8 +31,9 @@ class Progress:
         ``(n_blocks,)``.
     cell_sum
         ``(6,)`` sum of the cells of all boxes.
-    chunks_done
-        Chunks added so far; always the first ones.
+    frames_read, chunks_done
+        Frames read, those of no weight included, and chunks added so far;
+        always the first ones.
     whole
         False while a chunk is being added.
     """
@@ -43,6 +44,7 @@ class Progress:
     weight_squared: np.ndarray
     n_frames: np.ndarray
     cell_sum: np.ndarray
+    frames_read: int = 0
     chunks_done: int = 0
     whole: bool = True
 
@@ -69,6 +71,7 @@ class Progress:
         self.weight_squared[block] += found.weight_squared
         self.n_frames[block] += found.n_frames
         self.cell_sum += found.cell_sum
+        self.frames_read += found.n_read
         self.chunks_done = found.chunk.number + 1
         self.whole = True
 
@@ -113,7 +116,7 @@ class Checkpoint:
             with np.load(self.path, allow_pickle=False) as stored:
                 found = json.loads(str(stored["fingerprint"]))
                 arrays = {name: stored[name] for name in _ARRAYS}
-                chunks_done = int(stored["chunks_done"])
+                frames_read, chunks_done = (int(n) for n in stored["counts"])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise FormatError(
                 "the checkpoint cannot be read",
@@ -121,7 +124,7 @@ class Checkpoint:
                 fix="delete it and start again without --resume",
             ) from error
         self._refuse_another(found)
-        return Progress(**arrays, chunks_done=chunks_done)
+        return Progress(**arrays, frames_read=frames_read, chunks_done=chunks_done)
 
     def save(self, progress: Progress) -> None:
         """Write the progress now."""
@@ -131,7 +134,7 @@ class Checkpoint:
             np.savez(
                 stream,
                 fingerprint=np.array(text),
-                chunks_done=np.array(progress.chunks_done),
+                counts=np.array([progress.frames_read, progress.chunks_done]),
                 **{name: getattr(progress, name) for name in _ARRAYS},
             )
         ended = time.monotonic()

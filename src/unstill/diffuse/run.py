@@ -101,7 +101,7 @@ class DiffuseRun:
 
     def finish(self, done: Progress) -> BlockSums:
         """Block sums of what was read."""
-        n_read = int(done.n_frames.sum())
+        n_read = done.frames_read
         if n_read < len(self.weights):
             warnings.warn(
                 f"the trajectory breaks off: frame {n_read} (counting from 0) of "

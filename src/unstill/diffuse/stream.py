@@ -159,7 +159,7 @@ def _advance(
     """Add all chunks that are still missing to ``done``, in order."""
     total = len(run.weights)
     if progress is not None:
-        progress(int(done.n_frames.sum()), total)
+        progress(done.frames_read, total)
     if done.chunks_done == len(run.plan()):
         return
     chunks = run.chunks(done.chunks_done)
@@ -168,7 +168,7 @@ def _advance(
             for found in results:
                 done.add(found)
                 if progress is not None:
-                    progress(int(done.n_frames.sum()), total)
+                    progress(done.frames_read, total)
                 if keeper is not None:
                     keeper.save_if_due(done)
     except KeyboardInterrupt:

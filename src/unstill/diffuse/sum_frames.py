@@ -41,6 +41,9 @@ class ChunkSums:
     weight: float
     weight_squared: float
     n_frames: int
+    """Frames with a weight above zero."""
+    n_read: int
+    """All frames of the chunk that were read."""
     cell_sum: np.ndarray
     """Sum over frames of a, b, c, α, β, γ of their boxes (zeros without boxes)."""
 
@@ -123,7 +126,8 @@ class FrameSummer:
             s2=s2,
             weight=float(weights.sum()),
             weight_squared=float((weights**2).sum()),
-            n_frames=len(coords),
+            n_frames=int(np.count_nonzero(weights)),
+            n_read=len(coords),
             cell_sum=cell_sum,
         )
 
