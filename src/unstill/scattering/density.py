@@ -30,7 +30,7 @@ from unstill.scattering.splat import add_gaussians, gather_moments, nested_squar
 
 # Shares of the tolerance, found by measuring the total against direct sums.
 _RANK_SHARE = 0.3
-_GRID_SHARE = 1.0
+_GRID_SHARE = 0.3
 _OVERSAMPLING = (1.35, 1.5, 1.75, 2.0, 2.5, 3.0)
 
 

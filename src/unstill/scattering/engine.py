@@ -123,7 +123,7 @@ def make_engine(
     Examples
     --------
     >>> from unstill.crystal import Crystal
-    >>> crystal = Crystal((10, 10, 10, 90, 90, 90))
+    >>> crystal = Crystal((10.0, 10.0, 10.0, 90.0, 90.0, 90.0))
     >>> atoms = Scatterers(element=["C", "O"])
     >>> engine = make_engine(crystal, np.array([[0, 0, 0]]), atoms)
     >>> f = engine.structure_factors(np.array([[0.1, 0.2, 0.3], [0.5, 0.5, 0.5]]))

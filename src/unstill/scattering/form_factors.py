@@ -198,7 +198,7 @@ def _tabulated_ion(element: gemmi.Element, charge: int) -> gemmi.IT92Coef | None
 
 def _unknown(symbol: str, reason: str) -> InputError:
     return InputError(
-        f"element {symbol!r} cannot scatter: {reason}",
-        found=repr(symbol),
+        f"element {str(symbol)!r} cannot scatter: {reason}",
+        found=repr(str(symbol)),
         fix="correct the element column of the file, or leave these atoms out",
     )

@@ -20,10 +20,13 @@ from unstill.errors import InputError
 from unstill.scattering.form_factors import Symbols, Table, dispersion, form_factors
 from unstill.shapes import Float, Inexact
 
-_N_SAMPLES = 192
+_N_SAMPLES = 64
 _CHUNK = 1 << 15
 _RARE = 0.01
 _MAX_NODES = 160
+# Where damping leaves less than this of the strongest scattering, the error is measured against
+# this much instead.
+_FAINT = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +155,8 @@ def _rms(
     typical_b = np.quantile(b_factor, np.linspace(0, 1, 65))
     damping = np.exp(-typical_b[:, None] / 2 * samples).mean(axis=0)
     rms: np.ndarray = np.sqrt(share @ np.abs(at_rest) ** 2 * damping)
-    return rms
+    floored: np.ndarray = np.maximum(rms, _FAINT * rms.max())
+    return floored
 
 
 def _compressed(
@@ -178,7 +182,9 @@ def _in_chunks(rows: Rows, projection: np.ndarray, s_squared: np.ndarray) -> np.
     profile = np.empty((projection.shape[1], len(s_squared)))
     for start in range(0, len(s_squared), _CHUNK):
         part = slice(start, start + _CHUNK)
-        profile[:, part] = projection.T @ rows(s_squared[part])
+        # einsum, not @: the bits of a BLAS product depend on its number of threads, and the
+        # same frames must give the same sums whatever the workers are allowed.
+        profile[:, part] = np.einsum("kr,kp->rp", projection, rows(s_squared[part]))
     return profile
 
 
@@ -191,7 +197,7 @@ def _per_atom(
     coefficient = np.empty((projection.shape[1], len(kind)))
     for number in range(len(share)):
         chosen = kind == number
-        coefficient[:, chosen] = (weights[chosen] @ table[number]).T
+        coefficient[:, chosen] = np.einsum("jk,kr->rj", weights[chosen], table[number])
     return coefficient
 
 
@@ -203,12 +209,13 @@ def _b_nodes(
     low, high = float(distinct[0]), float(distinct[-1])
     trial = np.linspace(low, high, 257)
     typical = np.exp(-np.quantile(b_factor, np.linspace(0, 1, 65))[:, None] / 2 * samples)
-    exact = np.exp(-trial[:, None] / 4 * samples) / np.sqrt(typical.mean(axis=0))
+    rms = np.maximum(np.sqrt(typical.mean(axis=0)), _FAINT)
+    exact = np.exp(-trial[:, None] / 4 * samples) / rms
     for n_nodes in range(2, _MAX_NODES):
         if len(distinct) <= n_nodes:
             return distinct, np.eye(len(distinct))[place]
         nodes = low + (high - low) * (1 - np.cos(np.pi * np.arange(n_nodes) / (n_nodes - 1))) / 2
-        at_nodes = np.exp(-nodes[:, None] / 4 * samples) / np.sqrt(typical.mean(axis=0))
+        at_nodes = np.exp(-nodes[:, None] / 4 * samples) / rms
         if np.abs(_lagrange(nodes, trial) @ at_nodes - exact).max() <= tolerance:
             return nodes, _lagrange(nodes, b_factor)
     raise InputError(

@@ -27,7 +27,7 @@ from unstill.scattering.scatterers import Scatterers
 # Shares of the tolerance, found by measuring the total against direct sums.
 _RANK_SHARE = 0.5
 _EPS_SHARE = 0.5
-_SINGLE_FROM = 2e-5
+_SINGLE_FROM = 5e-5
 
 
 class NufftEngine:
@@ -165,8 +165,8 @@ class NufftEngine:
 
     def _home(self, array: Any, *, like: Any) -> Any:
         """Bring the result back to where the coordinates came from."""
-        if isinstance(like, np.ndarray) and self._running is not None:
-            return self._running.backend.to_host(array)
+        if array_namespace(like) is np:
+            return self._start().backend.to_host(array)
         return array
 
     def __getstate__(self) -> dict[str, Any]:

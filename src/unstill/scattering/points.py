@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from unstill.crystal import Crystal
 from unstill.errors import InputError
+from unstill.scattering.namespace import array_namespace
 from unstill.shapes import Float, Int
 
 
@@ -69,7 +71,7 @@ class Points:
         return int(np.abs(self.index).max(initial=0))
 
 
-def checked_frac(frac: np.ndarray, n_atoms: int) -> None:
+def checked_frac(frac: Any, n_atoms: int) -> None:
     """Refuse coordinates that do not fit the atoms or are not finite.
 
     Raises
@@ -85,7 +87,8 @@ def checked_frac(frac: np.ndarray, n_atoms: int) -> None:
         )
     # One sum over everything: NaN and infinity survive it, and no temporary is made.
     if not np.isfinite(float(frac.sum())):
-        bad = np.flatnonzero(~np.isfinite(np.asarray(frac)).all(axis=1))
+        xp = array_namespace(frac)
+        bad = xp.flatnonzero(~xp.isfinite(frac).all(axis=1))
         raise InputError(
             "coordinates are not finite",
             found=f"{len(bad)} atoms, the first at position {bad[:1].tolist()}",
