@@ -150,3 +150,12 @@ def test_candidates_that_cannot_be_applied_are_listed_without_a_number(make_map:
 def test_maps_that_cannot_be_compared_say_why(make_map: MakeMap) -> None:
     with pytest.raises(InputError, match="wrong cell"):
         choose_indexing(make_map(), make_map(HEXAGONAL))
+
+
+def test_maps_that_only_another_indexing_would_bring_together_are_refused(
+    make_map: MakeMap,
+) -> None:
+    full = make_map(P43)
+    upper = np.indices(full.grid.shape)[2] > 10
+    with pytest.raises(InputError, match="no common voxels"):
+        choose_indexing(full.replace(mask=~upper), full.replace(mask=upper))

@@ -19,12 +19,18 @@ from unstill.maps.symmetrize import symmetrize
 SETTINGS = [group.xhm() for group in gemmi.spacegroup_table()]
 
 
+def fitting_cell(space_group: str) -> tuple[float, ...]:
+    group = gemmi.SpaceGroup(space_group)
+    hexagonal = group.crystal_system_str() in ("trigonal", "hexagonal") and group.ext != "R"
+    return (30.0, 30.0, 30.0, 90.0, 90.0, 120.0 if hexagonal else 90.0)
+
+
 def random_map(
     space_group: str, seed: int = 0, half: int = 3, masked: float = 0.3
 ) -> IntensityMap:
     rng = np.random.default_rng(seed)
     grid = HklGrid((-half,) * 3, (2 * half + 1,) * 3, (2, 2, 2))
-    crystal = Crystal((30.0, 30.0, 30.0, 90.0, 90.0, 90.0), space_group)
+    crystal = Crystal(fitting_cell(space_group), space_group)
     return IntensityMap(
         crystal,
         grid,
@@ -133,3 +139,12 @@ def test_unequal_divisions_of_mixed_axes_are_refused(
 def test_weights_by_sigma_need_sigma(make_map: Callable[..., IntensityMap]) -> None:
     with pytest.raises(InputError, match="no sigma"):
         symmetrize(make_map(), weights="sigma")
+
+
+def test_a_group_that_the_cell_does_not_have_is_refused(
+    make_map: Callable[..., IntensityMap],
+) -> None:
+    full = make_map()
+    cubic = full.replace(crystal=Crystal(full.crystal.unit_cell, "P 2 3"))
+    with pytest.raises(InputError, match="does not fit the unit cell"):
+        symmetrize(cubic)

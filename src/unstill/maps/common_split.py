@@ -84,7 +84,8 @@ def split_on_common_mask(
             "the maps have no common voxels",
             found=f"{a.n_measured} and {b.n_measured} usable voxels in the common box, "
             f"none usable in both with d_min {d_min}, d_max {d_max}",
-            fix="check the masks and the resolution limits",
+            fix="check the masks and the resolution limits, or expand both maps by symmetry: "
+            "unstill map symmetrize --expand",
         )
     return CommonSplit(a, b, mask, split_isotropic(a, mask=mask), split_isotropic(b, mask=mask), s)
 

@@ -52,7 +52,8 @@ def overlap(a: IntensityMap, b: IntensityMap) -> tuple[IntensityMap, IntensityMa
         raise InputError(
             "the maps have no common voxels",
             found=f"hkl {_range(a.grid)} and {_range(b.grid)}",
-            fix="check the indexing and the resolution limits of both",
+            fix="check the indexing of both, or expand them by symmetry: "
+            "unstill map symmetrize --expand",
         )
     h, k, l = (int(value) for value in start)
     n_h, n_k, n_l = (int(value) for value in stop - start)

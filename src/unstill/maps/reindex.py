@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,50 +115,35 @@ def choose_indexing(
     Raises
     ------
     InputError
-        If the maps do not share a lattice or voxels under any indexing.
+        If the maps as they are do not share a lattice or voxels.
     """
-    trials = [
-        _try(a, b, operator, d_min=d_min, d_max=d_max)
-        for operator in candidate_operators(b.crystal, a.crystal, max_obliquity=max_obliquity)
-    ]
+    operators = candidate_operators(b.crystal, a.crystal, max_obliquity=max_obliquity)
+    # The maps as they are must be comparable; an indexing that alone brings them together
+    # would be a guess.
+    as_is = split_on_common_mask(a, b, d_min=d_min, d_max=d_max)
+    splits: dict[ReindexOperator, CommonSplit] = {operators[0]: as_is}
+    for operator in operators[1:]:
+        # Another indexing can leave the grid or the box of the other map; it is no candidate.
+        with suppress(InputError):
+            moved = _moved(b, operator)
+            splits[operator] = split_on_common_mask(a, moved, d_min=d_min, d_max=d_max)
+    tried = [Candidate(operator, _agreement(splits.get(operator))) for operator in operators]
     # A stable sort: the identity comes first, and so wins an exact tie.
-    trials.sort(key=lambda trial: -trial.rank)
-    best = trials[0]
-    # Without a split not even the maps as they are could be compared; this then says why.
-    split = best.split or split_on_common_mask(a, b, d_min=d_min, d_max=d_max)
-    ranked = tuple(Candidate(trial.operator, trial.cc_aniso) for trial in trials)
+    ranked = tuple(sorted(tried, key=_rank))
     margin = _margin(ranked)
     if margin < NEAR_TIE:
         _warn_of_tie(ranked, margin)
-    return IndexingChoice(best.operator, ranked, margin, reindex(b, best.operator), split)
+    best = ranked[0].operator
+    return IndexingChoice(best, ranked, margin, reindex(b, best), splits[best])
 
 
-@dataclass(frozen=True, eq=False)
-class _Trial:
-    operator: ReindexOperator
-    cc_aniso: float
-    split: CommonSplit | None
-
-    @property
-    def rank(self) -> float:
-        # Rounded, so that the last bits of a sum do not decide between equals.
-        return -2.0 if np.isnan(self.cc_aniso) else round(self.cc_aniso, 9)
+def _agreement(split: CommonSplit | None) -> float:
+    return float("nan") if split is None else pearson(split.aniso_a(), split.aniso_b())
 
 
-def _try(
-    a: IntensityMap,
-    b: IntensityMap,
-    operator: ReindexOperator,
-    *,
-    d_min: float | None,
-    d_max: float | None,
-) -> _Trial:
-    try:
-        split = split_on_common_mask(a, _moved(b, operator), d_min=d_min, d_max=d_max)
-    except InputError:
-        # An indexing can leave the grid or the box of the other map; it is then no candidate.
-        return _Trial(operator, float("nan"), None)
-    return _Trial(operator, pearson(split.aniso_a(), split.aniso_b()), split)
+def _rank(candidate: Candidate) -> float:
+    # Rounded, so that the last bits of a sum do not decide between equals.
+    return 2.0 if np.isnan(candidate.cc_aniso) else -round(candidate.cc_aniso, 9)
 
 
 def _moved(full: IntensityMap, operator: ReindexOperator) -> IntensityMap:
