@@ -20,8 +20,15 @@ from unstill.maps.block_sums import BlockSums
 SUFFIXES = (".nxs", ".mtz", ".ccp4", ".hkl", ".lat")
 
 
+class Contents(dict[str, bytes]):
+    """Whole files by suffix; silent when a failing example prints its arguments."""
+
+    def __repr__(self) -> str:
+        return "Contents()"
+
+
 @pytest.fixture(scope="module")
-def contents(tmp_path_factory) -> dict[str, bytes]:
+def contents(tmp_path_factory) -> Contents:
     from unstill.crystal import Crystal, HklGrid
     from unstill.maps import IntensityMap
 
@@ -32,7 +39,7 @@ def contents(tmp_path_factory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("whole")
     for suffix in SUFFIXES:
         write_map(found, folder / f"map{suffix}")
-    return {suffix: (folder / f"map{suffix}").read_bytes() for suffix in SUFFIXES}
+    return Contents({suffix: (folder / f"map{suffix}").read_bytes() for suffix in SUFFIXES})
 
 
 def crystal_of_contents():
@@ -49,6 +56,8 @@ def test_a_file_cut_anywhere_gives_a_format_error(
     cut = whole[: int(fraction * len(whole))]
     if suffix == ".hkl" and cut.endswith(b"\n") and cut.count(b"\n") > 7:
         return  # a list that ends with a whole line is a shorter list
+    if suffix == ".mtz" and cut.rstrip() == whole.rstrip():
+        return  # only the blanks after the end of the headers are missing
     path = tmp_path_factory.mktemp("cut") / f"map{suffix}"
     path.write_bytes(cut)
     with pytest.raises(FormatError) as raised:

@@ -23,7 +23,7 @@ from unstill.io.atomic import atomic_path
 from unstill.io.cell_check import check_same_cell, divisions_of_supercell
 from unstill.io.map_notes import notes_of, read_notes
 from unstill.io.point_list import PointList, has_friedel_pairs, map_of, points_of
-from unstill.io.reading import parsing
+from unstill.io.reading import REMEDY, parsing
 from unstill.maps import IntensityMap
 
 _FRIEDEL = -np.eye(3, dtype=int)[None]
@@ -59,6 +59,7 @@ def read_mtz_map(
     """
     path = Path(path)
     with parsing(path, "an MTZ file"):
+        _check_whole(path)
         mtz = gemmi.read_mtz_file(str(path))
         points = _points(path, mtz)
         notes = read_notes(mtz.history)
@@ -161,6 +162,12 @@ def mtz_crystal(path: Path) -> Crystal:
         mtz = gemmi.read_mtz_file(str(path), with_data=False)
         notes = read_notes(mtz.history)
         return _crystal_of(mtz) if notes is None else notes.crystal
+
+
+def _check_whole(path: Path) -> None:
+    # gemmi does without the end of the headers, and then the history is missing.
+    if b"MTZENDOFHEADERS" not in path.read_bytes():
+        raise FormatError(f"{path.name} is cut short", found="no end of the headers", fix=REMEDY)
 
 
 def _crystal_of(mtz: gemmi.Mtz) -> Crystal:

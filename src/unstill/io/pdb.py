@@ -79,22 +79,34 @@ def coordinates_of(lines: list[bytes], path: Path) -> np.ndarray:
     FormatError
         If a line is cut short or holds no number.
     """
+    for number, line in enumerate(lines, start=1):
+        if len(line) < _COORD_END:
+            raise _cut_short(line, number, path)
     grid = _columns(lines)
     try:
         return np.stack(
             [_text(grid, start, start + 8).astype(float) for start in (30, 38, 46)], axis=-1
         )
     except ValueError:
-        for number, line in enumerate(lines, start=1):
-            _check_line(line, number, path)
-        raise
+        raise _unreadable(lines, path) from None
 
 
 def _lines(path: Path) -> list[bytes]:
     content = path.read_bytes()
     if content.startswith(b"\x1f\x8b"):
         content = gzip.decompress(content)
-    return content.splitlines()
+    lines = content.splitlines()
+    if lines and not content.endswith((b"\n", b"\r")):
+        _check_last(lines, path)
+    return lines
+
+
+def _check_last(lines: list[bytes], path: Path) -> None:
+    """Refuse a last line that breaks off within its numbers: 12.34 would be read from 12.345."""
+    last = lines[-1]
+    needed = {b"ATOM  ": 66, b"HETATM": 66, b"ANISOU": 70, b"CRYST1": 54}.get(last[:6], 0)
+    if len(last) < needed:
+        raise _cut_short(last, len(lines), path)
 
 
 def _sorted_out(
@@ -239,17 +251,19 @@ def _fill_aniso(u_aniso: np.ndarray, lines: list[bytes], owner: list[int], path:
     )
 
 
-def _check_line(line: bytes, number: int, path: Path) -> None:
-    shown = line.decode("latin-1")
-    fields = [line[start : start + 8] for start in (30, 38, 46)]
-    try:
-        [float(field) for field in fields]
-    except ValueError:
-        short = len(line) < _COORD_END
-        raise FormatError(
-            f"{path.name} is cut short within an atom"
-            if short
-            else f"coordinates cannot be read in {path.name}",
-            found=f"atom line {number}: {shown!r}",
-            fix=REMEDY,
-        ) from None
+def _cut_short(line: bytes, number: int, path: Path) -> FormatError:
+    return FormatError(
+        f"{path.name} is cut short within an atom",
+        found=f"line {number}: {line.decode('latin-1')!r}",
+        fix=REMEDY,
+    )
+
+
+def _unreadable(lines: list[bytes], path: Path) -> FormatError:
+    for number, line in enumerate(lines, start=1):
+        try:
+            [float(line[start : start + 8]) for start in (30, 38, 46)]
+        except ValueError:
+            shown = f"line {number}: {line.decode('latin-1')!r}"
+            break
+    return FormatError(f"coordinates cannot be read in {path.name}", found=shown, fix=REMEDY)
