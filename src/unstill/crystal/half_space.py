@@ -48,7 +48,7 @@ def friedel_half(
 
     Examples
     --------
-    >>> cubic = Crystal((10, 10, 10, 90, 90, 90))
+    >>> cubic = Crystal((10.0, 10.0, 10.0, 90.0, 90.0, 90.0))
     >>> friedel_half(cubic, 10.0).tolist()
     [[0, 0, 0], [0, 0, 1], [0, 1, 0], [1, 0, 0]]
     """

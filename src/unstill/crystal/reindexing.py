@@ -133,7 +133,7 @@ def candidate_operators(
 
     Examples
     --------
-    >>> cell = (48.5, 48.5, 63.4, 90, 90, 90)
+    >>> cell = (48.5, 48.5, 63.4, 90.0, 90.0, 90.0)
     >>> [operator.name for operator in candidate_operators(Crystal(cell, "P 41"))]
     ['h,k,l', 'k,h,-l']
     >>> [operator.name for operator in candidate_operators(Crystal(cell, "P 41 21 2"))]

@@ -12,8 +12,9 @@ def same_lattice(first: Crystal, second: Crystal, *, tolerance: float = 0.01) ->
 
     Examples
     --------
-    >>> a, b = Crystal((50, 60, 70, 90, 90, 90)), Crystal((50.3, 60, 69.9, 90, 90.2, 90))
-    >>> same_lattice(a, b), same_lattice(a, Crystal((50, 61, 70, 90, 90, 90)))
+    >>> a = Crystal((50.0, 60.0, 70.0, 90.0, 90.0, 90.0))
+    >>> b = Crystal((50.3, 60.0, 69.9, 90.0, 90.2, 90.0))
+    >>> same_lattice(a, b), same_lattice(a, Crystal((50.0, 61.0, 70.0, 90.0, 90.0, 90.0)))
     (True, False)
     """
     one, two = np.array(first.unit_cell), np.array(second.unit_cell)

@@ -23,7 +23,7 @@ def supercell(crystal: Crystal, divisions: Triple) -> Crystal:
 
     Examples
     --------
-    >>> supercell(Crystal((48.5, 48.5, 63.4, 90, 90, 90), "P 41"), (2, 2, 1)).unit_cell
+    >>> supercell(Crystal((48.5, 48.5, 63.4, 90.0, 90.0, 90.0), "P 41"), (2, 2, 1)).unit_cell
     (97.0, 97.0, 63.4, 90.0, 90.0, 90.0)
     """
     n1, n2, n3 = _checked(divisions)
@@ -59,7 +59,7 @@ def symmetry_operations(
 
     Examples
     --------
-    >>> centred = Crystal((50, 60, 70, 90, 90, 90), "C 2 2 21")
+    >>> centred = Crystal((50.0, 60.0, 70.0, 90.0, 90.0, 90.0), "C 2 2 21")
     >>> rotations, translations = symmetry_operations(centred)
     >>> len(rotations), translations[4].tolist()
     (8, [0.5, 0.5, 0.0])

@@ -30,7 +30,7 @@ def laue_operations(crystal: Crystal) -> Int[np.ndarray, "n_operations 3 3"]:
 
     Examples
     --------
-    >>> laue_operations(Crystal((48.5, 48.5, 63.4, 90, 90, 90), "P 41")).shape
+    >>> laue_operations(Crystal((48.5, 48.5, 63.4, 90.0, 90.0, 90.0), "P 41")).shape
     (8, 3, 3)
     """
     return _operations_of(crystal.space_group)
@@ -89,7 +89,7 @@ def map_to_asu(
 
     Examples
     --------
-    >>> tetragonal = Crystal((48.5, 48.5, 63.4, 90, 90, 90), "P 41")
+    >>> tetragonal = Crystal((48.5, 48.5, 63.4, 90.0, 90.0, 90.0), "P 41")
     >>> map_to_asu(tetragonal, np.array([[0, -3, 2], [0, 3, -2]])).tolist()
     [[3, 0, 2], [3, 0, 2]]
     """
@@ -111,7 +111,7 @@ def orbit(
 
     Examples
     --------
-    >>> orbit(Crystal((48.5, 48.5, 63.4, 90, 90, 90), "P 41"), np.array([0, 0, 2])).tolist()
+    >>> orbit(Crystal((48.5, 48.5, 63.4, 90.0, 90.0, 90.0), "P 41"), np.array([0, 0, 2])).tolist()
     [[0, 0, -2], [0, 0, 2]]
     """
     mates: np.ndarray = np.unique(np.asarray(index) @ index_operations(crystal, divisions), axis=0)

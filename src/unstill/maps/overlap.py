@@ -33,6 +33,7 @@ def overlap(a: IntensityMap, b: IntensityMap) -> tuple[IntensityMap, IntensityMa
 
     Examples
     --------
+    >>> from unstill.crystal import Crystal
     >>> crystal = Crystal((30.0, 30.0, 40.0, 90.0, 90.0, 90.0))
     >>> a = IntensityMap(crystal, HklGrid((-2, -2, -2), (5, 5, 5)), np.ones((5, 5, 5)))
     >>> b = IntensityMap(crystal, HklGrid((0, -1, -4), (5, 3, 9)), np.ones((5, 3, 9)))
