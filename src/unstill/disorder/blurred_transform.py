@@ -68,34 +68,60 @@ class BlurredTransform:
         )
         self._residue = self._residue.ravel()
         self._residue_hkl = residues / np.array(divisions)
-        self._cache: tuple[tuple[float, int], np.ndarray, np.ndarray] | None = None
+        self._distance = real_space_distances(crystal, divisions, shape)
+        # Half the shortest period: the first place where an image is as near as the original.
+        self._n_cells = float(np.prod(divisions))
+        self._reach = 0.5 / float(np.linalg.norm(_widths(crystal, divisions), ord=np.inf))
 
-    def orders(
-        self, gamma: float, n_orders: int
-    ) -> tuple[Float[np.ndarray, "orders points"], Float[np.ndarray, "orders points"]]:
-        """[|F|² ∗ Γ] with γ/n for n = 1 … N (e² per cell), and the derivatives to γ."""
-        key = (float(gamma), n_orders)
-        if self._cache is None or self._cache[0] != key:
-            pairs = [self._one_order(gamma, n) for n in range(1, n_orders + 1)]
-            values, slopes = (np.array(part) for part in zip(*pairs, strict=True))
-            self._cache = (key, values, slopes)
-        return self._cache[1], self._cache[2]
+    def values(self, gamma: float, n_orders: int) -> Float[np.ndarray, "orders points"]:
+        """[|F|² ∗ Γ] with γ/n for n = 1 … N (e² per cell)."""
+        return np.array([self._value(gamma / n) for n in range(1, n_orders + 1)])
 
-    def _one_order(self, gamma: float, n: int) -> tuple[np.ndarray, np.ndarray]:
-        length = gamma / n
-        # Γ = 8πL³/(1 + L²q²)² and dΓ/dL, per unit cell.
+    def slopes(self, gamma: float, n_orders: int) -> Float[np.ndarray, "orders points"]:
+        """Differentiate the values with respect to γ."""
+        return np.array([self._slope(gamma / n) / n for n in range(1, n_orders + 1)])
+
+    def _value(self, length: float) -> np.ndarray:
+        own, _ = lattice_sum(self._crystal, self._residue_hkl, length)
+        folded = self._sharpness * self._back(self._decay(length))
+        value: np.ndarray = folded + self._self * own[self._residue]
+        return value
+
+    def _slope(self, length: float) -> np.ndarray:
+        _, own_slope = lattice_sum(self._crystal, self._residue_hkl, length)
+        folded = self._sharpness * self._back(self._decay_slope(length))
+        slope: np.ndarray = folded + self._self * own_slope[self._residue]
+        return slope
+
+    def _decay(self, length: float) -> np.ndarray:
+        """Periodic e^{−r/L} on the grid of real space, times the cells of the supercell."""
+        if self._is_short(length):
+            return self._n_cells * np.exp(-self._distance / length)
+        return self._to_real_space(self._kernel(length)[0])
+
+    def _decay_slope(self, length: float) -> np.ndarray:
+        if self._is_short(length):
+            slope: np.ndarray = self._decay(length) * self._distance / length**2
+            return slope
+        kernel, spread = self._kernel(length)
+        return self._to_real_space(kernel * (4 * spread - 1) / length)
+
+    def _is_short(self, length: float) -> bool:
+        # Images add less than e⁻⁶, at the border only: the nearest one is all there is.
+        return self._reach > 6 * length
+
+    def _kernel(self, length: float) -> tuple[np.ndarray, np.ndarray]:
+        """Γ = 8πL³/(1 + L²q²)² per unit cell, and 1/(1 + L²q²)."""
         spread = 1 / (1 + length**2 * self._q_squared)
         kernel = (8 * np.pi * length**3 / self._crystal.volume) * spread**2
-        slope = kernel * (4 * spread - 1) / length
-        own, own_slope = lattice_sum(self._crystal, self._residue_hkl, length)
-        value = self._sharpness * self._folded(kernel) + self._self * own[self._residue]
-        by_length = self._sharpness * self._folded(slope) + self._self * own_slope[self._residue]
-        return value, by_length / n
+        return kernel, spread
 
-    def _folded(self, kernel: np.ndarray) -> np.ndarray:
-        workers = cpu_count()
-        product = self._patterson * fft.rfftn(kernel, workers=workers).real
-        folded: np.ndarray = fft.irfftn(product, s=self._shape, workers=workers)
+    def _to_real_space(self, kernel: np.ndarray) -> np.ndarray:
+        real: np.ndarray = fft.rfftn(kernel, workers=cpu_count()).real
+        return real
+
+    def _back(self, decay: np.ndarray) -> np.ndarray:
+        folded = fft.irfftn(self._patterson * decay, s=self._shape, workers=cpu_count())
         at_points: np.ndarray = folded.ravel()[self._places]
         return at_points
 
@@ -141,3 +167,24 @@ def _wrapped_q_squared(crystal: Crystal, divisions: Triple, shape: Triple) -> np
     squared = squared + 2 * (metric[0, 1] * h * k + metric[0, 2] * h * l + metric[1, 2] * k * l)
     q_squared: np.ndarray = 4 * np.pi**2 * squared
     return q_squared
+
+
+def real_space_distances(
+    crystal: Crystal, divisions: Triple, shape: Triple
+) -> Float[np.ndarray, "x y z"]:
+    """Length |r| (Å) of the vectors of real space, in the half that rfftn returns."""
+    h, k, l = (float(n) for n in divisions)
+    axes = (
+        fft.fftfreq(shape[0]) * h,
+        fft.fftfreq(shape[1]) * k,
+        fft.rfftfreq(shape[2]) * l,
+    )
+    frac = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    distance: np.ndarray = np.linalg.norm(crystal.cartesian(frac), axis=-1)
+    return distance
+
+
+def _widths(crystal: Crystal, divisions: Triple) -> np.ndarray:
+    """Inverse distance between opposite faces of the supercell, along each axis (Å⁻¹)."""
+    inverse: np.ndarray = np.linalg.norm(crystal.fractionalization_matrix, axis=1) / divisions
+    return inverse

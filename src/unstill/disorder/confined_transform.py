@@ -2,12 +2,18 @@ r"""The transform of molecules, blurred as if correlation ended at their borders
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy import fft
 
 from unstill.crystal.half_space import friedel_half
 from unstill.crystal.hkl_grid import Triple
-from unstill.disorder.blurred_transform import box_shape, fill_both_halves
+from unstill.disorder.blurred_transform import (
+    box_shape,
+    fill_both_halves,
+    real_space_distances,
+)
 from unstill.disorder.transform import ModelAtoms
 from unstill.parallel import cpu_count
 from unstill.shapes import Float, Integer
@@ -52,29 +58,32 @@ class ConfinedTransform:
         self._shape = shape
         # Real space: even, so half of it holds all.
         self._patterson = np.ascontiguousarray(fft.rfftn(box, workers=cpu_count()).real)
-        self._distance = _distances(atoms, fine, shape)
+        self._distance = real_space_distances(crystal, fine, shape)
         self._places = np.ravel_multi_index(tuple((wanted % np.array(shape)).T), shape)
         self._self = atoms.self_scattering(s_squared)
         self._sharpness = self._self / atoms.self_scattering(np.zeros(1))[0]
-        self._cache: tuple[tuple[float, int], np.ndarray, np.ndarray] | None = None
 
-    def orders(
-        self, gamma: float, n_orders: int
-    ) -> tuple[Float[np.ndarray, "orders points"], Float[np.ndarray, "orders points"]]:
-        """[Σ|F_m|² ∗ Γ] with γ/n for n = 1 … N (e² per cell), and the derivatives to γ."""
-        key = (float(gamma), n_orders)
-        if self._cache is None or self._cache[0] != key:
-            values = np.empty((n_orders, len(self._places)))
-            slopes = np.empty_like(values)
-            decay = np.exp(-self._distance / gamma)
-            product = self._patterson
-            for n in range(1, n_orders + 1):
-                product = product * decay
-                values[n - 1] = self._sharpness * self._back(product) + self._self
-                slope = product * (self._distance * (n / gamma**2))
-                slopes[n - 1] = self._sharpness * self._back(slope)
-            self._cache = (key, values, slopes)
-        return self._cache[1], self._cache[2]
+    def values(self, gamma: float, n_orders: int) -> Float[np.ndarray, "orders points"]:
+        """[Σ|F_m|² ∗ Γ] with γ/n for n = 1 … N (e² per cell)."""
+        values = np.empty((n_orders, len(self._places)))
+        for n, product in self._products(gamma, n_orders):
+            values[n - 1] = self._sharpness * self._back(product) + self._self
+        return values
+
+    def slopes(self, gamma: float, n_orders: int) -> Float[np.ndarray, "orders points"]:
+        """Differentiate the values with respect to γ."""
+        slopes = np.empty((n_orders, len(self._places)))
+        for n, product in self._products(gamma, n_orders):
+            slope = product * (self._distance * (n / gamma**2))
+            slopes[n - 1] = self._sharpness * self._back(slope)
+        return slopes
+
+    def _products(self, gamma: float, n_orders: int) -> Iterator[tuple[int, np.ndarray]]:
+        decay = np.exp(-self._distance / gamma)
+        product = self._patterson
+        for n in range(1, n_orders + 1):
+            product = product * decay
+            yield n, product
 
     def _back(self, product: np.ndarray) -> np.ndarray:
         back: np.ndarray = fft.irfftn(product, s=self._shape, workers=cpu_count())
@@ -108,13 +117,3 @@ def _sharpened(
             total += copies * np.abs(transforms[0]) ** 2
     sharpened: np.ndarray = (total - own) * at_zero / own
     return sharpened
-
-
-def _distances(atoms: ModelAtoms, divisions: Triple, shape: Triple) -> np.ndarray:
-    """Length |r| (Å) of the vectors of real space, in the half that rfftn returns."""
-    period = [float(n) for n in divisions]
-    axes = [fft.fftfreq(n) * length for n, length in zip(shape, period, strict=True)]
-    axes[2] = fft.rfftfreq(shape[2]) * period[2]
-    frac = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-    distance: np.ndarray = np.linalg.norm(atoms.crystal.cartesian(frac), axis=-1)
-    return distance

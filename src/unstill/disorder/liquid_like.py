@@ -82,7 +82,7 @@ class LiquidLike:
 
     atoms: ModelAtoms
     confined: bool = False
-    orders: int = 8
+    orders: int = 6
     remainder: bool = True
     origin: bool = False
     d_transform: float | None = None
@@ -92,7 +92,7 @@ class LiquidLike:
             raise InputError(
                 "there must be one order at least, and a positive limit of the transform",
                 found=f"orders {self.orders}, d_transform {self.d_transform}",
-                fix="use the defaults, 8 and None",
+                fix="use the defaults, 6 and None",
             )
 
     @property
@@ -113,8 +113,8 @@ class LiquidLike:
         return encode(self.parameters, values)
 
     def starts(self) -> tuple[Theta, ...]:
-        """Short, medium and long correlation; the error surface is flat far from the minimum."""
-        return tuple(self.theta(gamma=gamma) for gamma in (3.0, 10.0, 30.0))
+        """Medium, short and long correlation; the error surface is flat far from the minimum."""
+        return tuple(self.theta(gamma=gamma) for gamma in (10.0, 3.0, 30.0))
 
     def report(self, theta: Theta) -> dict[str, float]:
         """σ and γ in Å."""
@@ -162,7 +162,13 @@ class PreparedLiquidLike:
 
     def intensity(self, theta: Theta) -> Float[np.ndarray, " points"]:
         """Diffuse intensity, e² per unit cell."""
-        return self.with_jacobian(theta)[0]
+        model = self._model
+        sigma, gamma = model.report(theta).values()
+        x = self._q_squared * sigma**2
+        weights, _ = order_weights(x, model.orders, remainder=model.remainder)
+        blurred = self._blurred.values(gamma, model.orders)
+        intensity: np.ndarray = np.einsum("np,np->p", weights, blurred) + self._independent
+        return intensity
 
     def with_jacobian(
         self, theta: Theta
@@ -172,7 +178,8 @@ class PreparedLiquidLike:
         sigma, gamma = model.report(theta).values()
         x = self._q_squared * sigma**2
         weights, slopes = order_weights(x, model.orders, remainder=model.remainder)
-        blurred, by_gamma = self._blurred.orders(gamma, model.orders)
+        blurred = self._blurred.values(gamma, model.orders)
+        by_gamma = self._blurred.slopes(gamma, model.orders)
         intensity = np.einsum("np,np->p", weights, blurred) + self._independent
         # dx / d log σ = 2x.
         by_log_sigma = np.einsum("np,np->p", slopes, blurred) * 2 * x
@@ -182,5 +189,6 @@ class PreparedLiquidLike:
 
 def _transform_limit(d_edge: float, asked: float | None) -> float:
     if asked is None:
-        return float(np.clip(1.2, 0.5 * d_edge, 0.75 * d_edge))
+        # Rounded, so that maps that end at nearly the same limit get the same transform.
+        return float(np.floor(100 * np.clip(1.2, 0.5 * d_edge, 0.75 * d_edge)) / 100)
     return min(asked, d_edge)

@@ -158,21 +158,44 @@ def intensity_map(
     IntensityMap
         In e² per unit cell.
     """
-    crystal = model.atoms.crystal
-    index = grid.index().reshape(-1, 3)
-    inside = np.ones(len(index), dtype=bool)
-    if d_min is not None:
-        s_squared = crystal.s_squared(index / np.array(grid.divisions))
-        inside = s_squared <= (1 + 1e-9) / d_min**2
-    points, inverse = unique_points(crystal_points(model, index[inside], grid.divisions))
-    filled = np.full(grid.size, np.nan)
-    filled[inside] = model.prepare(points, grid.divisions).intensity(theta)[inverse]
-    return IntensityMap(
-        crystal,
-        grid,
-        filled.reshape(grid.shape),
-        provenance={"model": model.name, "parameters": model.report(theta)},
-    )
+    return ModelGrid(model, grid, d_min=d_min).map(theta)
+
+
+class ModelGrid:
+    """A model at all voxels of a grid, prepared once for many θ.
+
+    Parameters
+    ----------
+    model, grid, d_min
+        See :func:`intensity_map`.
+    """
+
+    def __init__(self, model: DisorderModel, grid: HklGrid, *, d_min: float | None = None) -> None:
+        self._model, self._grid = model, grid
+        index = grid.index().reshape(-1, 3)
+        inside = np.ones(len(index), dtype=bool)
+        if d_min is not None:
+            s_squared = model.atoms.crystal.s_squared(index / np.array(grid.divisions))
+            inside = s_squared <= (1 + 1e-9) / d_min**2
+        points, number = unique_points(crystal_points(model, index[inside], grid.divisions))
+        self._number = np.full(grid.size, -1)
+        self._number[inside] = number
+        self.prepared = model.prepare(points, grid.divisions)
+
+    def map(self, theta: Theta) -> IntensityMap:
+        """Diffuse map."""
+        values = np.append(self.prepared.intensity(theta), np.nan)
+        return IntensityMap(
+            self._model.atoms.crystal,
+            self._grid,
+            values[self._number].reshape(self._grid.shape),
+            provenance={"model": self._model.name, "parameters": self._model.report(theta)},
+        )
+
+    def numbers(self, index: Integer[np.ndarray, "points 3"]) -> Integer[np.ndarray, " points"]:
+        """Where grid indices stand among the prepared points."""
+        numbers: np.ndarray = self._number[self._grid.position(index)]
+        return numbers
 
 
 def crystal_points(
