@@ -100,12 +100,13 @@ class DensityEngine:
         total = np.zeros(self.n_points, dtype=complex)
         if self._is_empty:
             return total
-        grid = np.zeros((self.factors.n_channels, *self.sampling.shape))
+        grid = np.zeros((*self.sampling.shape, self.factors.n_channels))
         add_gaussians(grid, *self._arguments(frac, self.scatterers.occupancy))
-        for profile, channel in zip(self._profile, grid, strict=True):
-            modes = scipy.fft.rfftn(channel, workers=1).reshape(-1)[self._place_of]
+        modes = scipy.fft.rfftn(grid, axes=(0, 1, 2), workers=1)
+        at_points = modes.reshape(-1, self.factors.n_channels)[self._place_of].T
+        for profile, values in zip(self._profile, at_points, strict=True):
             # rfftn has the sign e^{-2πi}; points with l < 0 were looked up at −H.
-            total += profile * np.where(self._mirrored, modes, modes.conj())
+            total += profile * np.where(self._mirrored, values, values.conj())
         return total
 
     def adjoint(self, frac: Any, cotangent: Any) -> Gradients:
@@ -114,7 +115,9 @@ class DensityEngine:
         checked_cotangent(cotangent, self.n_points)
         moments = np.zeros((self.n_atoms, 10))
         if not self._is_empty:
-            grid = np.stack([self._back(profile.conj() * cotangent) for profile in self._profile])
+            grid = np.stack(
+                [self._back(profile.conj() * cotangent) for profile in self._profile], axis=-1
+            )
             x, squares, strength, cutoff = self._arguments(frac, np.ones(self.n_atoms))
             gather_moments(grid, x, squares, strength, cutoff, moments)
         return self._gradients(moments)
@@ -176,7 +179,7 @@ class DensityEngine:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
         x = np.asarray(frac, dtype=float)
         x = np.ascontiguousarray((x - np.floor(x)) * np.array(self.sampling.shape))
-        strength = self.factors.coefficient * (occupancy * self._norm)
+        strength = np.ascontiguousarray((self.factors.coefficient * (occupancy * self._norm)).T)
         return x, self._squares, strength, self.sampling.cutoff
 
     @property

@@ -40,16 +40,17 @@ def nested_squares(metric: Float[np.ndarray, "n_atoms 3 3"]) -> Float[np.ndarray
 def add_gaussians(
     grid: np.ndarray, x: np.ndarray, squares: np.ndarray, strength: np.ndarray, cutoff: float
 ) -> None:
-    """Add strength[m, j] exp(−Q_j/2), where above exp(−cutoff), to every channel m of the grid.
+    """Add strength[j, m] exp(−Q_j/2), where above exp(−cutoff), to every channel m of the grid.
 
-    ``grid`` is ``(n_channels, n1, n2, n3)``, ``x`` ``(n_atoms, 3)`` in any
-    period, ``squares`` ``(n_atoms, 6)``, ``strength`` ``(n_channels, n_atoms)``.
+    ``grid`` is ``(n1, n2, n3, n_channels)``, ``x`` ``(n_atoms, 3)`` in any
+    period, ``squares`` ``(n_atoms, 6)``, ``strength`` ``(n_atoms, n_channels)``.
     """
-    n_channels, n1, n2, n3 = grid.shape
-    row = np.empty(64)
+    n1, n2, n3, n_channels = grid.shape
     for atom in range(len(x)):
         m1, m2, m3, p, q, r = squares[atom]
         x1, x2, x3 = x[atom]
+        weight = strength[atom]
+        change = np.exp(-m3)
         half1 = np.sqrt(2 * cutoff / m1)
         for i in range(int(np.ceil(x1 - half1)), int(np.floor(x1 + half1)) + 1):
             d1 = i - x1
@@ -58,16 +59,16 @@ def add_gaussians(
             for j in range(int(np.ceil(centre2 - half2)), int(np.floor(centre2 + half2)) + 1):
                 left2 = left1 - m2 * (j - centre2) ** 2
                 half3, centre3 = np.sqrt(max(left2, 0.0) / m3), x3 - q * d1 - r * (j - x2)
-                first = int(np.ceil(centre3 - half3))
-                length = int(np.floor(centre3 + half3)) + 1 - first
-                if length > len(row):
-                    row = np.empty(2 * length)
-                _fill(row, length, 2 * cutoff - left2, m3, first - centre3)
-                # Remainders cost more than the sums; take them once a row.
-                place1, place2, place3 = i % n1, j % n2, first % n3
-                for channel in range(n_channels):
-                    line = grid[channel, place1, place2]
-                    _add_periodic(line, place3, row, length, strength[channel, atom])
+                first, last = int(np.ceil(centre3 - half3)), int(np.floor(centre3 + half3))
+                value, ratio = _row_start(2 * cutoff - left2, m3, first - centre3)
+                line = grid[i % n1, j % n2]
+                k = first % n3
+                for _ in range(first, last + 1):
+                    for channel in range(n_channels):
+                        line[k, channel] += weight[channel] * value
+                    value *= ratio
+                    ratio *= change
+                    k = k + 1 if k + 1 < n3 else 0
 
 
 @kernel
@@ -82,15 +83,16 @@ def gather_moments(
     """Transpose of :func:`add_gaussians`, with the moments that derivatives need.
 
     ``moments[j]`` becomes Σ_n g exp(−Q_j/2) (1, d1, d2, d3, d1², d2², d3²,
-    d1d2, d1d3, d2d3), with g = Σ_m strength[m, j] grid[m].
+    d1d2, d1d3, d2d3), with g = Σ_m strength[j, m] grid[..., m].
     """
-    n_channels, n1, n2, n3 = grid.shape
-    row = np.empty(64)
+    n1, n2, n3, n_channels = grid.shape
     for atom in range(len(x)):
         m1, m2, m3, p, q, r = squares[atom]
         x1, x2, x3 = x[atom]
+        weight = strength[atom]
         total = moments[atom]
         total[:] = 0
+        change = np.exp(-m3)
         half1 = np.sqrt(2 * cutoff / m1)
         for i in range(int(np.ceil(x1 - half1)), int(np.floor(x1 + half1)) + 1):
             d1 = i - x1
@@ -100,49 +102,32 @@ def gather_moments(
                 d2 = j - x2
                 left2 = left1 - m2 * (j - centre2) ** 2
                 half3, centre3 = np.sqrt(max(left2, 0.0) / m3), x3 - q * d1 - r * d2
-                first = int(np.ceil(centre3 - half3))
-                length = int(np.floor(centre3 + half3)) + 1 - first
-                if length > len(row):
-                    row = np.empty(2 * length)
-                _fill(row, length, 2 * cutoff - left2, m3, first - centre3)
+                first, last = int(np.ceil(centre3 - half3)), int(np.floor(centre3 + half3))
+                value, ratio = _row_start(2 * cutoff - left2, m3, first - centre3)
+                line = grid[i % n1, j % n2]
+                k = first % n3
                 s0, s1, s2 = 0.0, 0.0, 0.0
-                place1, place2, place3 = i % n1, j % n2, first % n3
-                for k in range(length):
-                    value = 0.0
+                for n in range(first, last + 1):
+                    here = 0.0
                     for channel in range(n_channels):
-                        value += strength[channel, atom] * grid[channel, place1, place2, place3]
-                    value *= row[k]
-                    d3 = first + k - x3
-                    s0 += value
-                    s1 += value * d3
-                    s2 += value * d3 * d3
-                    place3 = place3 + 1 if place3 + 1 < n3 else 0
+                        here += weight[channel] * line[k, channel]
+                    here *= value
+                    s0 += here
+                    s1 += here * (n - x3)
+                    s2 += here * (n - x3) ** 2
+                    value *= ratio
+                    ratio *= change
+                    k = k + 1 if k + 1 < n3 else 0
                 _add_moments(total, d1, d2, s0, s1, s2)
 
 
 @kernel
-def _fill(row: np.ndarray, length: int, outer: float, m: float, start: float) -> None:
-    """Fill with exp(−½(outer + m (start + k)²)) for k = 0, 1, … ."""
-    value = np.exp(-0.5 * (outer + m * start * start))
-    # Ratio of neighbours, and the constant ratio of those ratios.
-    ratio, change = np.exp(-m * (start + 0.5)), np.exp(-m)
-    for k in range(length):
-        row[k] = value
-        value *= ratio
-        ratio *= change
+def _row_start(outer: float, m: float, start: float) -> tuple[float, float]:
+    """Value of exp(−½(outer + m (start + k)²)) at k = 0, and its ratio to the next.
 
-
-@kernel
-def _add_periodic(
-    line: np.ndarray, start: int, row: np.ndarray, length: int, weight: float
-) -> None:
-    done = 0
-    while done < length:
-        run = min(length - done, len(line) - start)
-        for k in range(run):
-            line[start + k] += weight * row[done + k]
-        done += run
-        start = 0
+    From one point of a row to the next that ratio changes by the factor exp(−m).
+    """
+    return np.exp(-0.5 * (outer + m * start * start)), np.exp(-m * (start + 0.5))
 
 
 @kernel
