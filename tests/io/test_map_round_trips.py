@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from unstill.crystal import Crystal, HklGrid
 from unstill.errors import InputError, UnknownCrystalError
-from unstill.io import read_map, write_map
+from unstill.io import read_map, write_bragg_mtz, write_map
 from unstill.maps import IntensityMap
 
 small = st.integers(1, 6)
@@ -238,3 +238,34 @@ def test_an_all_masked_map_is_refused_where_masked_voxels_are_left_out(tmp_path,
     for suffix in (".nxs", ".ccp4", ".lat"):
         write_map(empty, Path(tmp_path / f"map{suffix}"))
         assert read_map(tmp_path / f"map{suffix}", crystal=found.crystal).n_measured == 0
+
+
+def test_bragg_structure_factors_agree_with_gemmi_in_amplitude_and_phase(tmp_path) -> None:
+    crystal = Crystal((20.0, 25.0, 30.0, 90.0, 90.0, 90.0), "P 21 21 21")
+    structure = gemmi.make_small_structure_from_block(
+        gemmi.cif.read_string(
+            "data_x\n_cell_length_a 20\n_cell_length_b 25\n_cell_length_c 30\n"
+            "_cell_angle_alpha 90\n_cell_angle_beta 90\n_cell_angle_gamma 90\n"
+            "_space_group_name_H-M_alt 'P 21 21 21'\nloop_\n_atom_site_label\n"
+            "_atom_site_type_symbol\n_atom_site_fract_x\n_atom_site_fract_y\n"
+            "_atom_site_fract_z\n_atom_site_U_iso_or_equiv\nC1 C 0.11 0.23 0.37 0.2\n"
+            "O1 O 0.31 0.13 0.77 0.1\n"
+        ).sole_block()
+    )
+    calculator = gemmi.StructureFactorCalculatorX(structure.cell)
+    # One of each orbit, but not those that gemmi would choose.
+    hkl = np.array([[-1, 2, -3], [-4, -5, 6], [0, -2, 5], [0, 0, 3], [2, -1, 0], [-1, -2, 3]])
+    f_calc = np.array(
+        [calculator.calculate_sf_from_small_structure(structure, row.tolist()) for row in hkl]
+    )
+    write_bragg_mtz(crystal, hkl, f_calc, tmp_path / "f.mtz")
+    mtz = gemmi.read_mtz_file(str(tmp_path / "f.mtz"))
+    assert [column.type for column in mtz.columns] == ["H", "H", "H", "F", "P"]
+    # 0 0 3 is absent, and 1 2 3 came twice.
+    assert mtz.nreflections == 4
+    asu = gemmi.ReciprocalAsu(crystal.group)
+    for h, k, l, amplitude, phase in mtz.array.tolist():
+        index = [int(h), int(k), int(l)]
+        assert asu.is_in(index)
+        expected = calculator.calculate_sf_from_small_structure(structure, index)
+        assert amplitude * np.exp(1j * np.radians(phase)) == pytest.approx(expected, abs=1e-4)

@@ -29,7 +29,7 @@ def open_pdb_frames(path: Path) -> SeekableFile:
     counts: list[int] = []
     n_atoms, begin, place = 0, -1, 0
     cell: list[bytes] = []
-    ended = False
+    has_models = False
     with path.open("rb") as stream:
         for line in stream:
             record = line[:6]
@@ -42,16 +42,18 @@ def open_pdb_frames(path: Path) -> SeekableFile:
                 n_atoms, begin = 0, -1
             elif record == b"CRYST1" and not cell:
                 cell.append(line)
-            ended = line.startswith(b"END")
+            has_models |= record.startswith(b"MODEL")
             place += len(line)
     broken = None
-    if n_atoms and (ended or not offsets):
+    if n_atoms and not has_models:
         offsets.append(begin)
         counts.append(n_atoms)
     elif n_atoms:
         broken = "the file ends within a model"
     if not offsets:
-        raise FormatError(f"{path.name} holds no atoms", found=path, fix=REMEDY)
+        raise FormatError(
+            f"{path.name} holds no whole model", found=broken or "no atoms", fix=REMEDY
+        )
     odd = next((i for i, count in enumerate(counts) if count != counts[0]), None)
     if odd is not None:
         raise FormatError(
