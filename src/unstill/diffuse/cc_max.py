@@ -79,7 +79,7 @@ def cc_max(
     """
     half = _middle(sums)
     first, second = (
-        diffuse_intensity(sums.take(blocks), selection=selection)
+        diffuse_intensity(sums.take(blocks), selection=selection, with_sigma=False)
         for blocks in (np.arange(half), np.arange(half, sums.n_blocks))
     )
     cc_half = correlate(first, second, d_min=d_min, d_max=d_max).cc_aniso

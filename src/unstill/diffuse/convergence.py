@@ -71,7 +71,10 @@ def convergence(
     for count in counts:
         part = sums.take(np.arange(count))
         found = correlate(
-            thin_out(diffuse_intensity(part, selection=selection), target.grid.divisions),
+            thin_out(
+                diffuse_intensity(part, selection=selection, with_sigma=False),
+                target.grid.divisions,
+            ),
             target,
             d_min=d_min,
             d_max=d_max,

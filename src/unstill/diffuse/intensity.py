@@ -20,6 +20,7 @@ def diffuse_intensity(
     selection: str = "all",
     unbiased: bool = True,
     laue_average: bool = True,
+    with_sigma: bool = True,
 ) -> IntensityMap:
     r"""Diffuse intensity of the frames, I_D = ⟨\|F\|²⟩ − \|⟨F⟩\|² (Guinier).
 
@@ -34,6 +35,8 @@ def diffuse_intensity(
         the mean was estimated from the same frames.
     laue_average
         Average over the Laue group of the crystal.
+    with_sigma
+        Estimate the standard error; takes most of the time.
 
     Returns
     -------
@@ -58,7 +61,8 @@ def diffuse_intensity(
     def of_totals(s1: np.ndarray, s2: np.ndarray, weight: float, squared: float) -> np.ndarray:
         return variance(s1[number], s2[number], weight, squared, unbiased=unbiased)
 
-    return _map(sums, of_totals, laue_average, {"selection": selection, "unbiased": unbiased})
+    details = {"selection": selection, "unbiased": unbiased}
+    return _map(sums, of_totals, laue_average, with_sigma, details)
 
 
 def cross_intensity(
@@ -94,7 +98,7 @@ def cross_intensity(
         return intensity
 
     name = f"{whole} - {' - '.join(parts)}"
-    return _map(sums, of_totals, laue_average, {"selection": name, "unbiased": unbiased})
+    return _map(sums, of_totals, laue_average, True, {"selection": name, "unbiased": unbiased})
 
 
 def variance(
@@ -128,7 +132,11 @@ _OfTotals = Callable[[np.ndarray, np.ndarray, float, float], np.ndarray]
 
 
 def _map(
-    sums: BlockSums, of_totals: _OfTotals, laue_average: bool, details: dict[str, Any]
+    sums: BlockSums,
+    of_totals: _OfTotals,
+    laue_average: bool,
+    with_sigma: bool,
+    details: dict[str, Any],
 ) -> IntensityMap:
     averaged = (
         LaueAverage.of(sums.crystal, sums.divisions, sums.index) if laue_average else _as_they_are
@@ -137,7 +145,7 @@ def _map(
     weight, squared = float(sums.weight.sum()), float(sums.weight_squared.sum())
     intensity = averaged(of_totals(s1, s2, weight, squared)) / sums.n_cells
     sigma = None
-    if sums.n_blocks > 1:
+    if with_sigma and sums.n_blocks > 1:
         without = (
             averaged(
                 of_totals(

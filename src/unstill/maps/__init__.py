@@ -8,6 +8,9 @@ masking, resampling, differences, reindexing and comparison. Nothing here
 reads files or knows atoms.
 """
 
+from unstill.maps.block_sums import BlockSums
+from unstill.maps.from_points import map_from_points
 from unstill.maps.intensity_map import IntensityMap
+from unstill.maps.merge_block_sums import merge_block_sums
 
-__all__ = ["IntensityMap"]
+__all__ = ["BlockSums", "IntensityMap", "map_from_points", "merge_block_sums"]

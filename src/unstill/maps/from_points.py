@@ -45,7 +45,8 @@ def map_from_points(
 
     Examples
     --------
-    >>> crystal = Crystal((10, 10, 10, 90, 90, 90))
+    >>> import numpy as np
+    >>> crystal = Crystal((10.0, 10.0, 10.0, 90.0, 90.0, 90.0))
     >>> found = map_from_points(crystal, (2, 2, 2), np.array([[0, 0, 1]]), np.array([3.0]))
     >>> found.intensity.ravel().tolist(), found.grid.axes()[2].tolist()
     ([3.0, nan, 3.0], [-0.5, 0.0, 0.5])
