@@ -93,7 +93,7 @@ def unreadable_frame(path: Path, number: int, why: str) -> FormatError:
     return FormatError(
         f"frame {number} of {path.name} is damaged",
         found=why,
-        fix="leave out this part with --stop, or copy the file again",
+        fix="copy the file again, or cut it before this frame",
     )
 
 
