@@ -46,6 +46,12 @@ def test_frames_without_a_box_use_the_supercell() -> None:
     )
 
 
+def test_a_box_of_one_angstrom_stands_for_none() -> None:
+    coord = np.random.default_rng(0).random((5, 3)) * 40
+    placed = FramePlacement(CELL, 5).place(coord, np.eye(3, dtype=np.float32), 0)
+    np.testing.assert_allclose(placed, CELL.fractional(coord), atol=1e-12)
+
+
 def test_a_box_that_drifts_by_more_than_half_a_per_cent_is_refused_by_its_frame() -> None:
     placement = FramePlacement(CELL, 2)
     coord = np.zeros((2, 3))

@@ -310,6 +310,37 @@ def test_a_run_killed_with_sigkill_resumes_to_the_same_bits(tmp_path: Path) -> N
             assert np.array_equal(resumed[name], getattr(whole, name))
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(4))
+def test_a_run_killed_at_random_until_it_ends_gives_the_same_bits(
+    tmp_path: Path, seed: int
+) -> None:
+    script, result = tmp_path / "run.py", tmp_path / "result.npz"
+    script.write_text(
+        RUN.format(
+            folder=str(Path(__file__).parent),
+            pause=0.05,
+            workers=1,
+            checkpoint=str(tmp_path / "run.checkpoint"),
+            result=str(result),
+        )
+    )
+    rng = np.random.default_rng(seed)
+    for _ in range(60):
+        process = subprocess.Popen([sys.executable, script], stdout=subprocess.DEVNULL)
+        try:
+            process.wait(timeout=rng.uniform(1.0, 4.0))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if result.exists():
+            break
+    whole = sums_of(make_frames(25))
+    with np.load(result) as resumed:
+        assert np.array_equal(resumed["s1"], whole.s1)
+        assert np.array_equal(resumed["s2"], whole.s2)
+
+
 def test_a_checkpoint_of_another_run_is_refused_with_what_differs(tmp_path: Path) -> None:
     checkpoint = tmp_path / "run.checkpoint"
     frames = make_frames(12)

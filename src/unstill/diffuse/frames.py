@@ -95,10 +95,9 @@ class FramePlacement:
             )
 
     def _vectors(self, box: np.ndarray | None, frame: int) -> np.ndarray:
-        expected = self.supercell.orthogonalization_matrix.T
-        if box is None:
-            return expected
-        vectors = np.asarray(box, dtype=np.float64)
+        vectors = true_box(box)
+        if vectors is None:
+            return self.supercell.orthogonalization_matrix.T
         if not np.isfinite(vectors).all() or abs(np.linalg.det(vectors)) < 1e-3:
             raise InputError(
                 "the box of a frame is impossible",
@@ -116,6 +115,15 @@ class FramePlacement:
                 "with --allow-box-drift",
             )
         return vectors
+
+
+def true_box(box: np.ndarray | None) -> np.ndarray | None:
+    """Return the box vectors, or ``None`` for no box and for the 1 Å cube that stands for none."""
+    if box is None:
+        return None
+    vectors = np.asarray(box, dtype=np.float64)
+    # The PDB's convention for structures without a crystal; converters pass it on.
+    return None if np.allclose(vectors, np.eye(3), rtol=0, atol=1e-3) else vectors
 
 
 def fractional(coord: np.ndarray, vectors: np.ndarray) -> np.ndarray:

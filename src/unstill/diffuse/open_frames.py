@@ -13,7 +13,7 @@ from unstill.crystal import Crystal
 from unstill.crystal.hkl_grid import Triple
 from unstill.crystal.supercell import supercell
 from unstill.crystal.symmetry import index_operations
-from unstill.diffuse.frames import MAX_BOX_DRIFT, box_deviation, cell_of
+from unstill.diffuse.frames import MAX_BOX_DRIFT, box_deviation, cell_of, true_box
 from unstill.ensembles import Ensemble
 from unstill.ensembles.supercell import build_supercell
 from unstill.ensembles.trajectory import Trajectory
@@ -139,7 +139,7 @@ def _of_trajectory(
     known = trajectory.crystal
     group = space_group or (known.space_group if known else "P 1")
     first = trajectory.frame(0).box
-    box = None if first is None or not first.any() else np.asarray(first[0], dtype=float)
+    box = None if first is None or not first.any() else true_box(first[0])
     if cell is None:
         cell = _unit_cell(known, box, divisions)
     a, b, c, alpha, beta, gamma = cell

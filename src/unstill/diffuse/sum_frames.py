@@ -10,7 +10,7 @@ import numpy as np
 
 from unstill.crystal import Crystal
 from unstill.diffuse.frame_source import FrameSource
-from unstill.diffuse.frames import FramePlacement, cell_of
+from unstill.diffuse.frames import FramePlacement, cell_of, true_box
 from unstill.diffuse.groups import AtomGroups
 
 
@@ -110,7 +110,7 @@ class FrameSummer:
         cell_sum = np.zeros(6)
         # Frame after frame, in float64: the order of the additions is part of the result.
         for number, coord in enumerate(coords):
-            box = None if boxes is None else boxes[number]
+            box = true_box(None if boxes is None else boxes[number])
             frac = self.placement.place(coord, box, chunk.start + number)
             f_groups = [
                 engine.structure_factors(frac[atoms]).astype(np.complex128)
@@ -118,7 +118,7 @@ class FrameSummer:
             ]
             self._add(f_groups, float(chunk.weights[number]), s1, s2)
             if box is not None:
-                cell_sum += cell_of(np.asarray(box, dtype=np.float64))
+                cell_sum += cell_of(box)
         weights = chunk.weights[: len(coords)]
         return ChunkSums(
             chunk=Chunk(chunk.number, chunk.block, chunk.start, chunk.stop, weights),
