@@ -89,7 +89,7 @@ def test_gradients_equal_those_of_the_direct_sum(engine, tolerance, cell, seed, 
         for name in (engine, "direct")
     )
     for field in FIELDS if engine == "nufft" else (*FIELDS, "u_aniso"):
-        assert relative(getattr(fast, field), getattr(slow, field)) <= 2 * tolerance
+        assert relative(getattr(fast, field), getattr(slow, field)) <= 5 * tolerance
 
 
 @given(cells, seeds, energies)

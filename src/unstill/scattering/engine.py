@@ -106,7 +106,9 @@ def make_engine(
     table
         ``"xray"`` (F in electrons), ``"electron"`` (Å) or ``"neutron"`` (fm).
     tolerance
-        Root mean square error of F allowed, relative to root mean square F.
+        Root mean square error of F allowed, relative to root mean square F;
+        gradients err by at most a few times as much. Sets rank, transform,
+        grid and precision; at 1e-6 and below all work is in double precision.
     energy
         Photon energy (eV) for anomalous dispersion f' + if''. F(−H) is not
         conj(F(H)) then, so one half of reciprocal space does not stand for
@@ -119,6 +121,8 @@ def make_engine(
     InputError
         If an element is unknown, a shape does not fit, or the engine cannot
         treat these atoms.
+    MissingExtraError
+        If ``device="gpu"`` without ``unstill[gpu]``.
 
     Examples
     --------

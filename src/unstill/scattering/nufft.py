@@ -85,6 +85,8 @@ class NufftEngine:
         ------
         InputError
             If atoms have displacement tensors; the density engine takes those.
+        MissingExtraError
+            If the device is a GPU and ``unstill[gpu]`` is not installed.
         """
         if scatterers.anisotropic.any():
             raise InputError(
@@ -92,6 +94,7 @@ class NufftEngine:
                 found=f"{int(scatterers.anisotropic.sum())} atoms with a displacement tensor",
                 fix="use engine='density' (or 'auto'), or drop u_aniso",
             )
+        backend(device)  # a missing package is reported here, not at the first frame
         factors = low_rank(
             scatterers.element,
             scatterers.b_factor,
