@@ -74,6 +74,11 @@ class Verb:
         """Name a file that was written."""
         self.outputs[name] = str(Path(path).absolute())
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was warned of so far."""
+        return tuple(self._warnings)
+
     def warn(self, text: str) -> None:
         """Tell the user something that does not stop the run."""
         if text not in self._warnings:
