@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 VERBS: dict[str, str] = {
+    "demo": "unstill.cli.demo",
+    "datasets": "unstill.cli.datasets",
     "diffuse": "unstill.cli.diffuse",
     "compare": "unstill.cli.compare",
     "map": "unstill.cli.map",
