@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import unstill
+
+QUOTED = re.compile(r"(``[^`]+``|:\w+:`[^`]+`|`[^`]+`)")
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -15,7 +18,25 @@ if TYPE_CHECKING:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", _generate)
+    app.connect("autodoc-process-docstring", _keep_bars)
     return {"parallel_read_safe": True}
+
+
+def _keep_bars(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
+) -> None:
+    """Let |F|² mean a modulus: reStructuredText would look for a substitution."""
+    indent: int | None = None
+    for number, line in enumerate(lines):
+        depth = len(line) - len(line.lstrip())
+        if line.strip() and indent is not None and depth <= indent:
+            indent = None
+        if indent is None and not line.lstrip().startswith(">>>"):
+            pieces = QUOTED.split(line)
+            pieces[::2] = [piece.replace("|", r"\|") for piece in pieces[::2]]
+            lines[number] = "".join(pieces)
+        if indent is None and (line.lstrip().startswith(".. math::") or line.endswith("::")):
+            indent = depth
 
 
 def _generate(app: Sphinx) -> None:
@@ -58,8 +79,11 @@ def _submodules(package: str) -> list[str]:
 
 
 def _section(module: str, room: str) -> str:
+    if module == room and hasattr(importlib.import_module(room), "__path__"):
+        # Re-exported names are documented once, in the module that defines them.
+        return f".. automodule:: {module}\n   :no-members:\n\n"
     title = "" if module == room else f"{module}\n{'-' * len(module)}\n\n"
-    return f"{title}.. automodule:: {module}\n   :no-index-entry:\n\n"
+    return f"{title}.. automodule:: {module}\n\n"
 
 
 def cli_page() -> str:
