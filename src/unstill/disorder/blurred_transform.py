@@ -2,6 +2,8 @@ r"""The transform of a crystal, blurred by the kernel of an exponential correlat
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 from scipy import fft
 
@@ -119,6 +121,15 @@ class BlurredTransform:
     def _to_real_space(self, kernel: np.ndarray) -> np.ndarray:
         real: np.ndarray = fft.rfftn(kernel, workers=cpu_count()).real
         return real
+
+    def at(self, numbers: Integer[np.ndarray, " chosen"]) -> BlurredTransform:
+        """Return the same for some of the points."""
+        some = copy(self)
+        some._places = self._places[numbers]
+        some._self = self._self[numbers]
+        some._sharpness = self._sharpness[numbers]
+        some._residue = self._residue[numbers]
+        return some
 
     def _back(self, decay: np.ndarray) -> np.ndarray:
         folded = fft.irfftn(self._patterson * decay, s=self._shape, workers=cpu_count())

@@ -23,7 +23,7 @@ def factor_parameters(
     """Free entries of L (Å): logarithm on the diagonal, plain below it."""
     rows, columns = lower_entries(size)
     return tuple(
-        Parameter(f"factor_{i + 1}{j + 1}", "Å", float(start[i]), 1e-4, largest)
+        Parameter(f"factor_{i + 1}{j + 1}", "Å", float(start[i]), 1e-4, largest, zero_is_fine=True)
         if i == j
         else Parameter(f"factor_{i + 1}{j + 1}", "Å", 0.0, -largest, largest, log=False)
         for i, j in zip(rows, columns, strict=True)

@@ -3,6 +3,7 @@ r"""The transform of molecules, blurred as if correlation ended at their borders
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 
 import numpy as np
 from scipy import fft
@@ -84,6 +85,14 @@ class ConfinedTransform:
         for n in range(1, n_orders + 1):
             product = product * decay
             yield n, product
+
+    def at(self, numbers: Integer[np.ndarray, " chosen"]) -> ConfinedTransform:
+        """Return the same for some of the points."""
+        some = copy(self)
+        some._places = self._places[numbers]
+        some._self = self._self[numbers]
+        some._sharpness = self._sharpness[numbers]
+        return some
 
     def _back(self, product: np.ndarray) -> np.ndarray:
         back: np.ndarray = fft.irfftn(product, s=self._shape, workers=cpu_count())

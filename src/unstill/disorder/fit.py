@@ -41,6 +41,8 @@ D_MIN, D_MAX = 1.6, 20.0
 """Default resolution range of a fit (Å)."""
 
 _MOST_ITERATIONS = 300
+_FEW_PARAMETERS = 3
+_MOST_STEPS = 40
 
 ProgressCallback = Callable[[int, int], None]
 
@@ -118,8 +120,8 @@ def fit(
     )
     data = fit_data(moved, model.atoms.crystal, d_min=d_min, d_max=d_max, weighting=weighting)
     projection = Projection(data, isotropic)
-    prepared = _AtPoints(calculated.prepared, calculated.numbers(data.index))
-    found = _minimised(model, prepared, projection, start, progress)
+    prepared = _Counted(calculated.prepared.at(calculated.numbers(data.index)), progress)
+    found = _minimised(model, prepared, projection, start)
     intensity, jacobian = prepared.with_jacobian(found.theta)
     solution = projection.solve(intensity)
     stderr = standard_errors(
@@ -188,6 +190,43 @@ def _check_lattice(observed: IntensityMap, model: DisorderModel) -> None:
         )
 
 
+def _approach(
+    model: DisorderModel,
+    prepared: PreparedModel,
+    projection: Projection,
+    theta: Theta,
+    *,
+    least_gain: float,
+) -> Theta:
+    """Come near the minimum by damped Gauss–Newton steps (Levenberg, Marquardt).
+
+    L-BFGS needs hundreds of evaluations to learn the curvature of 21 entries of
+    a tensor; the residuals give it away.
+    """
+    low, high = np.array(bounds(model.parameters)).T
+    damping = 1e-2
+    intensity, jacobian = prepared.with_jacobian(theta)
+    solution = projection.solve(intensity)
+    for _ in range(_MOST_STEPS):
+        weighted = np.vstack([solution.scale * jacobian, intensity]) * projection.root_weight
+        j = projection.without_curve(weighted)
+        normal, right = j @ j.T, j @ solution.residual
+        diagonal = np.diag(normal) + 1e-12 * np.trace(normal)
+        step = np.linalg.solve(normal + damping * np.diag(diagonal), right)[:-1]
+        trial = np.clip(theta + np.clip(step, -1, 1), low, high)
+        tried, slopes = prepared.with_jacobian(trial)
+        better = projection.solve(tried)
+        if better.cost > solution.cost:
+            damping *= 10
+            continue
+        gain = solution.cost - better.cost
+        theta, intensity, jacobian, solution = trial, tried, slopes, better
+        damping = max(damping / 5, 1e-9)
+        if gain < least_gain:
+            break
+    return theta
+
+
 def _indexed(
     observed: IntensityMap, calculated: IntensityMap, reindex: str, d_min: float, d_max: float
 ) -> tuple[IntensityMap, str, tuple[Candidate, ...]]:
@@ -198,43 +237,51 @@ def _indexed(
     return choice.reindexed, choice.operator.name, choice.candidates
 
 
-class _AtPoints:
-    """Some of the points of a prepared model."""
+class _Counted:
+    """A prepared model that counts its evaluations and tells them."""
 
-    def __init__(self, prepared: PreparedModel, numbers: np.ndarray) -> None:
-        self._prepared, self._numbers = prepared, numbers
+    def __init__(self, prepared: PreparedModel, progress: ProgressCallback | None) -> None:
+        self._prepared, self._progress, self.n_evaluations = prepared, progress, 0
 
     def intensity(self, theta: Theta) -> np.ndarray:
-        chosen: np.ndarray = self._prepared.intensity(theta)[self._numbers]
-        return chosen
+        self._count()
+        return self._prepared.intensity(theta)
 
     def with_jacobian(self, theta: Theta) -> tuple[np.ndarray, np.ndarray]:
-        intensity, jacobian = self._prepared.with_jacobian(theta)
-        return intensity[self._numbers], jacobian[:, self._numbers]
+        self._count()
+        return self._prepared.with_jacobian(theta)
+
+    def at(self, numbers: np.ndarray) -> PreparedModel:
+        return _Counted(self._prepared.at(numbers), self._progress)
+
+    def _count(self) -> None:
+        self.n_evaluations += 1
+        if self._progress is not None:
+            self._progress(self.n_evaluations, max(_MOST_ITERATIONS, self.n_evaluations))
 
 
 def _minimised(
     model: DisorderModel,
-    prepared: PreparedModel,
+    prepared: _Counted,
     projection: Projection,
     start: Theta | None,
-    progress: ProgressCallback | None,
 ) -> _Optimum:
-    evaluations = 0
-
     def cost(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        nonlocal evaluations
         intensity, jacobian = prepared.with_jacobian(theta)
         solution = projection.solve(intensity)
-        evaluations += 1
-        if progress is not None:
-            progress(evaluations, _MOST_ITERATIONS)
         return solution.cost, projection.gradient(solution, jacobian)
 
     starts = model.starts() if start is None else (start,)
+    if len(starts[0]) > _FEW_PARAMETERS:
+        # From each start a little way, from where the best of them leads to the end.
+        starts = tuple(
+            _approach(model, prepared, projection, theta, least_gain=1e-4) for theta in starts
+        )
     best = starts[0]
     if len(starts) > 1:
         best = min(starts, key=lambda theta: projection.solve(prepared.intensity(theta)).cost)
+    if len(best) > _FEW_PARAMETERS:
+        best = _approach(model, prepared, projection, best, least_gain=1e-7)
     found: OptimizeResult = minimize(
         cost,
         best,
@@ -243,7 +290,9 @@ def _minimised(
         bounds=bounds(model.parameters),
         options={"maxiter": _MOST_ITERATIONS, "ftol": 1e-10, "gtol": 1e-6},
     )
-    return _Optimum(np.asarray(found.x), evaluations, bool(found.success), str(found.message))
+    return _Optimum(
+        np.asarray(found.x), prepared.n_evaluations, bool(found.success), str(found.message)
+    )
 
 
 def _maps(
@@ -274,7 +323,7 @@ def _at_bounds(model: DisorderModel, theta: Theta) -> tuple[str, ...]:
         for parameter, value, (low, high) in zip(
             model.parameters, theta, bounds(model.parameters), strict=True
         )
-        if value <= low + 1e-9 or value >= high - 1e-9
+        if (value <= low + 1e-9 and not parameter.zero_is_fine) or value >= high - 1e-9
     )
 
 

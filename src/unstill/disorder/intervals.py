@@ -8,7 +8,7 @@ import numpy as np
 
 from unstill.crystal import Crystal
 from unstill.disorder.fit_data import FitData
-from unstill.disorder.model import DisorderModel, Theta, bounds
+from unstill.disorder.model import DisorderModel, Theta
 from unstill.disorder.projection import Projection, Solution
 from unstill.shapes import Float, Int
 
@@ -152,12 +152,11 @@ def bootstrap_thetas(
 def bootstrap_intervals(
     model: DisorderModel, theta: Theta, changes: Float[np.ndarray, "n_draws n_parameters"]
 ) -> dict[str, tuple[float, float]]:
-    """95 % interval of every reported value, percentiles over the draws."""
-    low, high = np.array(bounds(model.parameters)).T
-    draws = [model.report(np.clip(theta + change, low, high)) for change in changes]
+    """95 % interval of every reported value, percentiles over the draws (delta method)."""
     tails = ((100 - _LEVEL) / 2, (100 + _LEVEL) / 2)
+    values, slopes = model.report(theta), report_slopes(model, theta)
     intervals = {}
-    for name in model.report(theta):
-        a, b = np.percentile([draw[name] for draw in draws], tails)
-        intervals[name] = (float(a), float(b))
+    for name, value in values.items():
+        low, high = np.percentile(value + changes @ slopes[name], tails)
+        intervals[name] = (float(low), float(high))
     return intervals

@@ -30,6 +30,7 @@ Clarage, J. B., Clarage, M. S., Phillips, W. C., Sweet, R. M. & Caspar, D. L. D.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -185,6 +186,14 @@ class PreparedLiquidLike:
         by_log_sigma = np.einsum("np,np->p", slopes, blurred) * 2 * x
         by_log_gamma = np.einsum("np,np->p", weights, by_gamma) * gamma
         return intensity, np.array([by_log_sigma, by_log_gamma])
+
+    def at(self, numbers: Integer[np.ndarray, " chosen"]) -> PreparedLiquidLike:
+        """Return the same for some of the points."""
+        some = copy(self)
+        some._q_squared = self._q_squared[numbers]
+        some._independent = self._independent[numbers]
+        some._blurred = self._blurred.at(numbers)
+        return some
 
 
 def _transform_limit(d_edge: float, asked: float | None) -> float:

@@ -34,6 +34,8 @@ class Parameter:
         First guess and bounds of the value.
     log
         Whether the fit works on the logarithm (amplitudes and lengths).
+    zero_is_fine
+        Whether the lower bound stands for zero, where a fit may well end.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Parameter:
     lower: float
     upper: float
     log: bool = True
+    zero_is_fine: bool = False
 
     def encode(self, value: float) -> float:
         """Turn a value into what the fit works on."""
@@ -63,6 +66,9 @@ class PreparedModel(Protocol):
         self, theta: Theta
     ) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, "n_parameters points"]]:
         """Diffuse intensity and its derivatives to θ."""
+
+    def at(self, numbers: Integer[np.ndarray, " chosen"]) -> PreparedModel:
+        """Return the same for some of the points."""
 
 
 @runtime_checkable

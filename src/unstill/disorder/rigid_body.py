@@ -24,6 +24,7 @@ https://doi.org/10.1107/S1399004715007415
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -32,7 +33,7 @@ import numpy as np
 from unstill.crystal.hkl_grid import Triple
 from unstill.disorder.cholesky import chained, factor, factor_parameters, free_entries
 from unstill.disorder.model import Displacer, Parameter, Theta
-from unstill.disorder.rigid_translation import RigidDisplacer, tensor_entries
+from unstill.disorder.rigid_translation import RigidDisplacer, elongated, tensor_entries
 from unstill.disorder.transform import ModelAtoms
 from unstill.shapes import Complex, Float, Integer, Matrix3
 
@@ -110,8 +111,8 @@ class RigidBody:
         return free_entries(covariance)
 
     def starts(self) -> tuple[Theta, ...]:
-        """Mostly shifting, and mostly turning."""
-        return self.theta(), self.theta(sigma=0.1, libration=3.0)
+        """One isotropic start, and one long in each direction, as each may be a minimum."""
+        return self.theta(), *(self.theta(translation=long) for long in elongated(_SIGMA))
 
     def report(self, theta: Theta) -> dict[str, float]:
         """σ (Å), libration (degrees), T (Å²), L (degrees²), S (Å degrees, traceless)."""
@@ -207,6 +208,16 @@ class PreparedRigidBody:
             if self._model.debye_waller:
                 by_lower -= damped * self._mean_square_slope(one, lower)
         return total, chained(by_lower, lower)
+
+    def at(self, numbers: Integer[np.ndarray, " chosen"]) -> PreparedRigidBody:
+        """Return the same for some of the points."""
+        some = copy(self)
+        some._independent = self._independent[numbers]
+        some._orientations = [
+            _Orientation(one.g[:, numbers], one.q[numbers], one.lever[numbers])
+            for one in self._orientations
+        ]
+        return some
 
     def _mean_square(self, one: _Orientation, lower: np.ndarray) -> np.ndarray:
         """qᵀ Ū q, Ū the mean over the atoms."""

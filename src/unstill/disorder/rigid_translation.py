@@ -16,6 +16,7 @@ https://doi.org/10.1016/j.str.2009.08.015
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,8 +71,10 @@ class RigidTranslation:
         return free_entries(isotropic if u is None else u)
 
     def starts(self) -> tuple[Theta, ...]:
-        """One start; there is one minimum."""
-        return (self.theta(),)
+        """One start; for a tensor also one long in each direction, as each may be a minimum."""
+        if not self.anisotropic:
+            return (self.theta(),)
+        return self.theta(), *(self.theta(u=long) for long in elongated(_SIGMA.start))
 
     def report(self, theta: Theta) -> dict[str, float]:
         """σ (Å), the root mean square along an axis; where anisotropic also U (Å²)."""
@@ -143,6 +146,13 @@ class PreparedTranslation:
         by_lower = 2 * np.einsum("rp,rpi,rpj->ijp", by_x, self._q, projected)
         return intensity, chained(by_lower, lower)
 
+    def at(self, numbers: Integer[np.ndarray, " chosen"]) -> PreparedTranslation:
+        """Return the same for some of the points."""
+        some = copy(self)
+        some._power, some._q = self._power[:, numbers], self._q[:, numbers]
+        some._independent = self._independent[numbers]
+        return some
+
 
 @dataclass(frozen=True, eq=False)
 class RigidDisplacer:
@@ -201,6 +211,12 @@ class RigidDisplacer:
         own = independent(rng, np.tile(self.own, len(flat) // len(self.own)))
         total: np.ndarray = flat + own
         return total
+
+
+def elongated(sigma: float) -> list[Matrix3]:
+    """Tensors U of root mean square σ (Å), each three times longer along one axis."""
+    squares = (1 + 8 * np.eye(3)) * 3 / 11
+    return [np.diag(sigma**2 * row) for row in squares]
 
 
 def tensor_entries(name: str, tensor: Matrix3, *, symmetric: bool = True) -> dict[str, float]:
