@@ -11,10 +11,10 @@ from unstill.scattering.compiled import kernel
 def test_kernels_compile_without_a_place_for_the_cache(monkeypatch):
     njit = numba.njit
 
-    def nowhere_to_write(*, cache: bool = False, **options):
+    def nowhere_to_write(*arguments, cache: bool = False, **options):
         if cache:
             raise RuntimeError("cannot cache function: no locator available")
-        return njit(**options)
+        return njit(*arguments, **options)
 
     monkeypatch.setattr(numba, "njit", nowhere_to_write)
 
