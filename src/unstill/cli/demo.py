@@ -195,7 +195,7 @@ def _tell(verb: Verb, result: DemoResult) -> None:
         )
         verb.say(
             f"  {name:12} CC aniso {number(fit.cc_aniso)} {interval(*found.interval)}"
-            f"  null {number(found.null.cc_aniso)}  {values}"
+            f"  null {with_error(found.null_mean, found.chance)}  {values}"
         )
     if result.dataset.truth is not None:
         truth = ", ".join(f"{key} {value:g}" for key, value in result.dataset.truth.items())

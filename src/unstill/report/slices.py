@@ -225,7 +225,9 @@ def _draw_row(
     for run in _runs(row):
         meshes = []
         for i in range(at, at + run):
-            meshes.append(_draw_panel(place(left, width), row[i], shapes[i], first=i == at))
+            meshes.append(
+                _draw_panel(place(left, width), row[i], shapes[i], width=width, first=i == at)
+            )
             left += width + _GAP
         bar = place(left - _GAP + 0.1, 0.085, bottom + 0.08 * height, 0.84 * height)
         colours = figure.colorbar(meshes[-1], cax=bar, extend="both", extendfrac=0.03)
@@ -241,7 +243,9 @@ def _draw_row(
         at += run
 
 
-def _draw_panel(axes: Axes, panel: SlicePanel, shape: _Geometry, *, first: bool) -> QuadMesh:
+def _draw_panel(
+    axes: Axes, panel: SlicePanel, shape: _Geometry, *, width: float, first: bool
+) -> QuadMesh:
     from matplotlib.patches import Circle, Polygon
 
     axes.set_axis_off()
@@ -259,10 +263,12 @@ def _draw_panel(axes: Axes, panel: SlicePanel, shape: _Geometry, *, first: bool)
     mesh.set_clip_path(frame)
     frame.set_zorder(4)
     _rings(axes, panel, shape, frame)
-    _index_axis(axes, shape, 0)
-    _index_axis(axes, shape, 1, label=first)
+    # One inch on paper, so that labels clear the ticks in panels of any size.
+    inch = shape.width / width
+    _index_axis(axes, shape, 0, inch=inch)
+    _index_axis(axes, shape, 1, inch=inch, label=first)
     axes.text(
-        shape.low[0], shape.high[1] + 0.025 * shape.height, panel.title, fontsize=9, va="bottom"
+        shape.low[0], shape.high[1] + 0.02 * shape.height, panel.title, fontsize=9, va="bottom"
     )
     return mesh
 
@@ -310,7 +316,9 @@ def _rings(axes: Axes, panel: SlicePanel, shape: _Geometry, frame: Polygon) -> N
         )
 
 
-def _index_axis(axes: Axes, shape: _Geometry, which: int, *, label: bool = True) -> None:
+def _index_axis(
+    axes: Axes, shape: _Geometry, which: int, *, inch: float, label: bool = True
+) -> None:
     """Ticks in r.l.u. along the lower (0) or left (1) edge, at the true angle."""
     other = 1 - which
     low, high = shape.limits[which]
@@ -318,7 +326,7 @@ def _index_axis(axes: Axes, shape: _Geometry, which: int, *, label: bool = True)
     edge[:, which] = low, high
     edge[:, other] = shape.limits[other][0]
     outward = -shape.base[other] / np.linalg.norm(shape.base[other])
-    size = 0.016 * max(shape.width, shape.height)
+    size = 0.055 * inch
     for tick in _round_ticks(low, high):
         index = edge[0].copy()
         index[which] = tick
@@ -337,7 +345,9 @@ def _index_axis(axes: Axes, shape: _Geometry, which: int, *, label: bool = True)
             va="top" if which == 0 else "center",
         )
     if label:
-        middle = shape.place(edge.mean(axis=0)[None])[0] + outward * size * (5.4 if which else 6.2)
+        middle = shape.place(edge.mean(axis=0)[None])[0] + outward * inch * (
+            0.43 if which else 0.36
+        )
         tilt = np.degrees(np.arctan2(*shape.base[which][::-1]))
         axes.text(
             middle[0],

@@ -31,6 +31,9 @@ SECTIONS = ("indexing", "fit", "ensemble", "difference")
 
 DEFAULT_DATASET = "bpti-simulated"
 
+N_NULL = 12
+"""Permutations of the data that serve as null controls."""
+
 Progress = Callable[[str, int, int], None]
 """Called with the name of a part, steps done, steps in all."""
 
@@ -162,15 +165,18 @@ def run_demo(
             data, atoms, d_min=settings.d_min, d_max=settings.d_max, control=settings.control
         )
         report("indexing", 1, 1)
-    null = permute_within_shells(indexing.observed, seed=seed)
     fits: dict[str, FittedModel] = {}
     agreement: EnsembleAgreement | None = None
     delta: DifferenceMap | None = None
     if set(sections) & {"fit", "ensemble", "difference"}:
         with clock("fit"):
+            nulls = [
+                permute_within_shells(indexing.observed, seed=seed + number)
+                for number in range(N_NULL)
+            ]
             fits = fit_models(
                 indexing.observed,
-                null,
+                nulls,
                 atoms,
                 MODELS if "fit" in sections else ("liquid-like",),
                 d_min=settings.d_min,
@@ -183,7 +189,7 @@ def run_demo(
         with clock("ensemble"):
             agreement = ensemble_agreement(
                 indexing.observed,
-                null,
+                nulls[0],
                 atoms,
                 fits["liquid-like"].fit,
                 d_min=settings.ensemble_d_min,

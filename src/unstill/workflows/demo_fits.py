@@ -38,7 +38,9 @@ class FittedModel:
     interval
         95 % interval of the anisotropic CC (block bootstrap).
     null
-        Agreement of the same model with the permuted data.
+        Agreement of the same model with permuted data.
+    null_mean, chance
+        Mean and standard deviation of its anisotropic CC over all permutations.
     ceiling
         ``(n_shells,)`` CC_max by shell from the sigma of the data; NaN if unknown.
     """
@@ -46,12 +48,14 @@ class FittedModel:
     fit: FitResult
     interval: tuple[float, float]
     null: Correlation
+    null_mean: float
+    chance: float
     ceiling: np.ndarray
 
 
 def fit_models(
     observed: IntensityMap,
-    null: IntensityMap,
+    nulls: Sequence[IntensityMap],
     atoms: ModelAtoms,
     names: Sequence[str],
     *,
@@ -71,10 +75,14 @@ def fit_models(
             # Said by a worker, whose warnings the caller would not hear.
             warnings.warn(f"{name}: {note}", UnstillWarning, stacklevel=2)
         split = result.comparison.split
+        controls = [correlate(result.model_map, one, d_min=d_min, d_max=d_max) for one in nulls]
+        by_chance = [one.cc_aniso for one in controls]
         found[name] = FittedModel(
             fit=result,
             interval=correlation_interval(split, seed=seed),
-            null=correlate(result.model_map, null, d_min=d_min, d_max=d_max),
+            null=controls[0],
+            null_mean=float(np.mean(by_chance)),
+            chance=float(np.std(by_chance, ddof=1)),
             ceiling=shell_ceilings(result, split),
         )
         progress(done, len(names))

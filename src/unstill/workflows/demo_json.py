@@ -58,7 +58,12 @@ def _fit(found: FittedModel) -> dict[str, Any]:
     return {
         **numbers,
         "cc_aniso_interval": list(found.interval),
-        "null": {"cc_aniso": found.null.cc_aniso, "cc_total": found.null.cc_total},
+        "null": {
+            "cc_aniso": found.null.cc_aniso,
+            "cc_total": found.null.cc_total,
+            "cc_aniso_mean": found.null_mean,
+            "chance": found.chance,
+        },
         "shells": [
             {**shell, "cc_max": float(ceiling), "null": null.cc_aniso}
             for shell, ceiling, null in zip(

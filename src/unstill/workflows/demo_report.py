@@ -90,7 +90,8 @@ def _lead(result: DemoResult) -> list[Block]:
         blocks.append(
             Prose(
                 f"These data are simulated. The truth is known ({truth}) and stands beside "
-                "what was found; the generator shares no code with the fit."
+                "what was found; the generator shares the form-factor tables with the fit and "
+                "nothing else."
             )
         )
     best = result.fits.get("liquid-like")
@@ -128,9 +129,10 @@ def _key_figures(result: DemoResult, best: FittedModel) -> list[KeyFigure]:
         ),
         KeyFigure(
             "Null control",
-            number(best.null.cc_aniso),
-            "Same model, data scrambled within shells. Anything but zero would be chance.",
-            f"total CC {number(best.null.cc_total, 2)}",
+            number(best.null_mean),
+            "The same model against data scrambled within shells: zero, give or take chance. "
+            f"Its total CC is still {number(best.null.cc_total, 2)}.",
+            f"± {number(best.chance)}",
         ),
     ]
     if ceiling is not None:
@@ -147,8 +149,9 @@ def _key_figures(result: DemoResult, best: FittedModel) -> list[KeyFigure]:
             KeyFigure(
                 "Indexing",
                 number(lead, 2),
-                f"Lead of {trials[0].operator} over {trials[1].operator} in anisotropic CC.",
-                f"total CC only {number(trials[0].cc_total - trials[1].cc_total, 2)}",
+                f"Lead of {trials[0].operator} over {trials[1].operator}"
+                f"{', which is wrong on purpose,' if trials[1].control else ''} in anisotropic "
+                f"CC. In total CC it is {number(trials[0].cc_total - trials[1].cc_total, 2)}.",
             )
         )
     return figures
@@ -207,7 +210,7 @@ def _data_blocks(result: DemoResult) -> list[Block]:
             f"Slices l = 0 and l = {second}. Left, the total intensity; right, what is left of it "
             "after the smooth isotropic curve, which comes from solvent, disorder of single "
             f"atoms and the detector alike. Hatched: not measured, or masked.{sampling}",
-            "good data show clear features that obey the symmetry and carry on across rings; "
+            "Good data show clear features that obey the symmetry and carry on across rings; "
             "streaks, spirals or one bright quadrant would be detector, air or a second lattice.",
             panels=True,
         ),
@@ -250,7 +253,8 @@ def _indexing_blocks(result: DemoResult) -> list[Block]:
             ],
             rows,
             note="Good: one row far ahead in anisotropic CC. Bad: two rows within 0.05, which is "
-            "a tie. Total CC hardly tells them apart; do not judge by it.",
+            "a tie. Total CC is carried by the fall with resolution that all share; do not judge "
+            "by it.",
         ),
     ]
 
@@ -267,7 +271,7 @@ def _shell_blocks(result: DemoResult) -> list[Block]:
             shell_curves(result.fits, multiplicity=_multiplicity(result)),
             "Anisotropic correlation of each fitted model with the data, in shells of equal width "
             f"in 1/d. Shaded: 95 % interval by the number of unique voxels. {ceiling}.",
-            "good is high and level, close under CC_max; a fall towards high resolution is a "
+            "Good is high and level, close under CC_max; a fall towards high resolution is a "
             "model too simple for short distances, a dip at 3 – 4 Å is solvent. The null control "
             "must stay at zero.",
             narrow=True,
@@ -289,7 +293,7 @@ def _fit_blocks(result: DemoResult) -> list[Block]:
                 [
                     "Truth of the simulation",
                     *(f"{truth[name]:g}" if name in truth else "–" for name in _SYMBOL),
-                    *("–" for _ in range(4)),
+                    *("–" for _ in range(3)),
                 ],
                 "control",
             )
@@ -300,6 +304,7 @@ def _fit_blocks(result: DemoResult) -> list[Block]:
             "isotropic curve are eliminated at every step, so that background cannot pass for "
             "agreement."
         ),
+        *(Prose(f"{LABELS[name]}: {_ABOUT[name]}") for name, _ in ranked),
         Table(
             [
                 Column("Model", style="text"),
@@ -307,7 +312,6 @@ def _fit_blocks(result: DemoResult) -> list[Block]:
                 Column("γ", "Å"),
                 Column("Libration", "degrees"),
                 Column("CC anisotropic"),
-                Column("CC total"),
                 Column("Null CC"),
                 Column("Unexplained"),
             ],
@@ -315,14 +319,14 @@ def _fit_blocks(result: DemoResult) -> list[Block]:
             note="± is one standard error from the Hessian, brackets are 95 % intervals from a "
             "bootstrap over blocks of reciprocal space; where they differ much, believe the "
             "brackets. Unexplained: weighted sum of squares left of the anisotropic part, 0 is "
-            "perfect and 1 is useless. Null CC: the same model with scrambled data. "
-            + " ".join(f"{LABELS[name]}: {_ABOUT[name]}" for name, _ in ranked),
+            "perfect and 1 is useless. Null CC: the same model with scrambled data, mean and "
+            "standard deviation over 12 scrambles.",
             wide=True,
         ),
         FigureBlock(
             fit_slices(result.fits["liquid-like"].fit, unit=unit_of(result)),
             "Anisotropic data, liquid-like model and their difference, on one colour scale.",
-            "good: model and data share their features and the difference is structureless; "
+            "Good: model and data share their features and the difference is structureless; "
             "features that stay in the difference are motions which this model lacks.",
             panels=True,
         ),
@@ -345,8 +349,7 @@ def _fit_row(name: str, found: FittedModel, *, best: bool) -> Row:
             LABELS[name],
             *values,
             f"{number(fit.cc_aniso)} {interval(*found.interval)}",
-            number(fit.cc_total),
-            number(found.null.cc_aniso),
+            with_error(found.null_mean, found.chance),
             number(fit.cost),
         ],
         "chosen" if best else "",
@@ -386,7 +389,7 @@ def _ensemble_blocks(ensemble: EnsembleAgreement) -> list[Block]:
             "Anisotropic correlation of the first frames with the data. CC_max (frames) is what "
             "so few frames could reach with the exact map of their own model. Shaded: 95 % "
             "interval from a bootstrap over blocks of reciprocal space.",
-            "good: the ensemble climbs along “exact model × CC_max” and is limited by nothing but "
+            "Good: the ensemble climbs along “exact model × CC_max” and is limited by nothing but "
             "its length; a curve that levels off below has the wrong motion. The null control "
             "must stay at zero.",
             narrow=True,
@@ -448,7 +451,7 @@ def _difference_blocks(delta: DifferenceMap) -> list[Block]:
         FigureBlock(
             difference_slices(delta),
             "Difference in units of its uncertainty.",
-            "good: salt and pepper between −3 and 3; broad patches or rows of one colour are "
+            "Good: salt and pepper between −3 and 3; broad patches or rows of one colour are "
             "scattering that the model does not have.",
             panels=True,
         ),
