@@ -126,9 +126,9 @@ def _draw(axes: Axes, curves: Sequence[Curve]) -> None:
 
 def _correlation_axis(axes: Axes, curves: Sequence[Curve], ylabel: str) -> None:
     values = np.concatenate([np.ravel(curve.y) for curve in curves])
-    bottom = min(0.0, float(np.nanmin(values)))
-    axes.set_ylim(-0.12 if bottom < -0.02 else -0.04, 1.03)
-    axes.set_yticks(np.arange(0, 1.01, 0.2))
+    lowest = float(np.nanmin(values))
+    axes.set_ylim(-0.04 if lowest > -0.03 else max(-1.03, lowest - 0.05), 1.03)
+    axes.set_yticks(np.arange(-1 if lowest < -0.2 else 0, 1.01, 0.2))
     axes.grid(axis="y", color=LINE, linewidth=0.6)
     axes.axhline(0, color=HATCH, linewidth=0.8)
     axes.set_axisbelow(True)

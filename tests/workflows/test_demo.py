@@ -1,0 +1,150 @@
+"""The main job on the embedded data: the known truth comes back, and the null control is null."""
+
+from __future__ import annotations
+
+import math
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unstill.errors import InputError
+from unstill.maps.correlation import correlate
+from unstill.provenance import Provenance
+from unstill.provenance.record import plain
+from unstill.report.page import render
+from unstill.workflows.demo import DemoResult, run_demo
+from unstill.workflows.demo_ensemble import at_points_of
+from unstill.workflows.demo_json import demo_dict
+from unstill.workflows.demo_report import demo_page
+
+
+@pytest.fixture(scope="module")
+def result() -> DemoResult:
+    return run_demo(sections=("indexing", "ensemble", "difference"), n_frames=64)
+
+
+def test_the_known_truth_is_found_within_its_interval(result: DemoResult) -> None:
+    fit = result.fits["liquid-like"].fit
+    truth = result.dataset.truth
+    assert truth is not None
+    for name, value in truth.items():
+        assert abs(fit.parameters[name] - value) < 3 * fit.stderr[name]
+        low, high = fit.intervals[name]
+        assert low - 0.5 * (high - low) < value < high + 0.5 * (high - low)
+
+
+def test_a_perfect_model_reaches_the_ceiling_of_the_noise(result: DemoResult) -> None:
+    found = result.fits["liquid-like"]
+    assert found.fit.comparison.cc_max is not None
+    assert found.fit.cc_aniso == pytest.approx(found.fit.comparison.cc_max, abs=0.006)
+    assert found.interval[0] < found.fit.cc_aniso < found.interval[1]
+
+
+def test_null_control_is_zero_where_the_total_correlation_is_not(result: DemoResult) -> None:
+    found = result.fits["liquid-like"]
+    assert abs(found.null_mean) < 4 * found.chance / math.sqrt(12) + 0.003
+    assert found.chance < 0.02
+    assert found.null.cc_total > 0.5
+
+
+def test_wrong_indexing_is_exposed_by_the_anisotropic_correlation(result: DemoResult) -> None:
+    right, wrong = result.indexing.trials
+    assert (right.operator, right.control, wrong.control) == ("h,k,l", False, True)
+    assert right.cc_aniso - wrong.cc_aniso > 0.5
+    assert right.cc_total - wrong.cc_total < 0.4
+
+
+def test_ensemble_climbs_as_its_ceiling_predicts(result: DemoResult) -> None:
+    assert result.ensemble is not None
+    points = result.ensemble.points
+    assert [p.n_frames for p in points] == [4, 8, 16, 32, 64]
+    assert all(a.cc_aniso < b.cc_aniso for a, b in pairwise(points))
+    assert points[-1].cc_aniso == pytest.approx(points[-1].predicted, abs=0.04)
+    assert abs(points[-1].null) < 0.04
+    assert math.isnan(points[0].cc_max)
+
+
+def test_nothing_but_noise_is_left(result: DemoResult) -> None:
+    assert result.difference is not None
+    z = result.difference.z.intensity[result.difference.z.measured]
+    assert np.sqrt(np.mean(z**2)) == pytest.approx(1.0, abs=0.03)
+    assert np.mean(np.abs(z) > 3) == pytest.approx(0.0027, abs=0.0015)
+    assert result.difference.noise == "sigma"
+
+
+def test_maps_of_the_result_can_be_compared_again(result: DemoResult) -> None:
+    fit = result.fits["liquid-like"].fit
+    again = correlate(fit.model_map, fit.observed, d_min=fit.d_min, d_max=fit.d_max)
+    assert again.cc_aniso == pytest.approx(fit.cc_aniso, abs=1e-12)
+
+
+def test_report_says_simulated_and_shows_the_truth(result: DemoResult) -> None:
+    provenance = Provenance.of("unstill demo", {"dataset": "bpti-simulated"}, seed=0).as_dict()
+    html = render(demo_page(result, provenance, ["a warning"]))
+    assert "simulated data" in html
+    assert "σ = 0.4 Å, γ = 8 Å" in html
+    assert "a warning" in html
+    for part in ("The data", "Indexing", "What is left", "Provenance", "How to read it."):
+        assert part in html
+    without_images = re.sub(r"base64,[^\"]+", "", html)
+    assert not re.search(r"\bnan\b", without_images, re.IGNORECASE)
+    assert len(html) < 4_000_000
+
+
+def test_json_holds_every_number_and_no_nan(result: DemoResult) -> None:
+    import json
+
+    text = json.dumps(plain(demo_dict(result)), allow_nan=False)
+    numbers = json.loads(text)
+    assert numbers["truth"] == {"sigma": 0.4, "gamma": 8.0}
+    assert numbers["fits"]["liquid-like"]["parameters"]["sigma"] == pytest.approx(0.4, abs=0.01)
+    assert numbers["ensemble"]["points"][0]["cc_max"] is None
+    assert len(numbers["fits"]["liquid-like"]["shells"]) == 20
+
+
+def test_unknown_section_or_data_set_is_refused() -> None:
+    with pytest.raises(InputError, match="no such section"):
+        run_demo(sections=("dessert",))
+    with pytest.raises(InputError, match="no data set"):
+        run_demo("nonsense")
+
+
+def test_points_of_a_coarser_map_are_kept_and_no_others() -> None:
+    from unstill.crystal import Crystal
+    from unstill.crystal.half_space import friedel_half
+    from unstill.maps.block_sums import BlockSums
+
+    crystal = Crystal((20.0, 22.0, 24.0, 90.0, 90.0, 90.0), "P 21 21 21")
+    index = friedel_half(crystal, 4.0, (2, 2, 2))
+    n = len(index)
+    sums = BlockSums(
+        crystal,
+        (2, 2, 2),
+        index,
+        s1=np.arange(n)[None, None] + 0j,
+        s2=np.arange(n, dtype=float)[None, None],
+        weight=np.ones(1),
+        weight_squared=np.ones(1),
+        n_frames=np.ones(1, dtype=np.int64),
+    )
+    kept = at_points_of(sums, (1, 1, 1))
+    assert (kept.index % 2 == 0).all()
+    assert len(kept.index) == len(friedel_half(crystal, 4.0))
+    np.testing.assert_array_equal(sums.index[kept.s2[0, 0].astype(int)], kept.index)
+    assert at_points_of(sums, (2, 2, 2)) is sums
+
+
+@pytest.mark.soak
+def test_measured_data_are_explained_by_liquid_like_motions(unstill_data: Path) -> None:
+    found = run_demo("snase", workers=2)
+    fit = found.fits["liquid-like"].fit
+    assert fit.cc_aniso >= 0.75
+    assert 7 <= fit.parameters["gamma"] <= 12
+    assert 0.4 <= fit.parameters["sigma"] <= 0.55
+    assert found.indexing.margin is not None
+    assert found.indexing.margin >= 0.5
+    assert found.ensemble is not None
+    assert found.ensemble.points[-1].cc_aniso > 0.65
