@@ -107,7 +107,7 @@ def test_small_translation_is_first_order(monoclinic: Ensemble) -> None:
     found = full.prepare(index, DIVISIONS).intensity(theta)
     limit = first.prepare(index, DIVISIONS).intensity(theta)
     assert np.abs(found - limit).max() < 1e-3 * limit.max()
-    assert np.abs(found).max() < 1e-3 * full.prepare(index, DIVISIONS).intensity([0.0]).max()
+    assert np.abs(found).max() < 1e-3 * full.prepare(index, DIVISIONS).intensity(np.zeros(1)).max()
 
 
 @pytest.mark.parametrize(

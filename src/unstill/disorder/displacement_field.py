@@ -16,6 +16,7 @@ from typing import Any
 
 import finufft
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from unstill.crystal import Crystal
 from unstill.crystal.hkl_grid import Triple
@@ -25,8 +26,11 @@ from unstill.errors import InputError
 from unstill.shapes import Float
 
 _FINEST, _COARSEST = 0.6, 2.0
+_DENSE = 3000
+"""Up to so many atoms a confined field is drawn from its exact covariance."""
+
 _GAP = 6.0
-"""Boxes of confined fields leave 6 γ between a molecule and its image: e⁻⁶ = 0.2 %."""
+"""Beyond that, boxes leave 6 γ between a molecule and its image, e⁻⁶ = 0.2 %."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +99,37 @@ class PeriodicField:
 
 
 @dataclass(frozen=True, eq=False)
+class FreeField:
+    """A scalar Gaussian field with covariance σ² e^{−r/γ} at a few points, exact.
+
+    Parameters
+    ----------
+    root
+        ``(n_points, n_points)`` Cholesky factor of the covariance (Å).
+    """
+
+    root: Float[np.ndarray, "n_points n_points"]
+    missing_variance: float = 0.0
+
+    @classmethod
+    def of(
+        cls, coord: Float[np.ndarray, "n_points 3"], *, sigma: float, gamma: float
+    ) -> FreeField:
+        """Field at points in space (Å)."""
+        covariance = np.exp(-cdist(coord, coord) / gamma)
+        # Alternate locations may coincide; a trace of variance of their own keeps it definite.
+        covariance[np.diag_indices_from(covariance)] += 1e-9
+        return cls(sigma * np.linalg.cholesky(covariance))
+
+    def draw(
+        self, rng: np.random.Generator, n_fields: int
+    ) -> Float[np.ndarray, "n_fields n_points"]:
+        """Independent fields at the points (Å)."""
+        drawn: np.ndarray = rng.standard_normal((n_fields, len(self.root))) @ self.root.T
+        return drawn
+
+
+@dataclass(frozen=True, eq=False)
 class CrystalField:
     """One field through the whole supercell; see :class:`PeriodicField`.
 
@@ -142,7 +177,7 @@ class ConfinedField:
         ``(n_asu_atoms,)`` variance of each atom's own displacement (Å²).
     """
 
-    bodies: tuple[tuple[np.ndarray, PeriodicField], ...]
+    bodies: tuple[tuple[np.ndarray, PeriodicField | FreeField], ...]
     n_copies: int
     own: Float[np.ndarray, " n_asu_atoms"]
 
@@ -150,16 +185,17 @@ class ConfinedField:
     def of(
         cls, atoms: ModelAtoms, divisions: Triple, *, sigma: float, gamma: float
     ) -> ConfinedField:
-        """Fields in boxes that hold one molecule and a wide gap."""
+        """Exact fields; for large molecules waves in a box that leaves a wide gap."""
         own = atoms.u_iso.copy()
         bodies = []
         for number in np.unique(atoms.bodies):
             chosen = np.flatnonzero(atoms.bodies == number)
             coord = atoms.coord[chosen]
-            low = coord.min(axis=0)
-            a, b, c = (float(edge) for edge in np.ptp(coord, axis=0) + _GAP * gamma)
-            box = Crystal((a, b, c, 90, 90, 90))
-            waves = PeriodicField(box, sigma, gamma, box.fractional(coord - low))
+            waves = (
+                FreeField.of(coord, sigma=sigma, gamma=gamma)
+                if len(chosen) <= _DENSE
+                else _boxed(coord, sigma, gamma)
+            )
             own[chosen] += waves.missing_variance
             bodies.append((chosen, waves))
         n_copies = int(np.prod(divisions)) * atoms.crystal.n_operations
@@ -169,11 +205,17 @@ class ConfinedField:
         """One draw (Å)."""
         common = np.empty((self.n_copies, len(self.own), 3))
         for chosen, waves in self.bodies:
-            for copy in range(self.n_copies):
-                common[copy, chosen] = waves.draw(rng, 3).T
+            drawn = waves.draw(rng, 3 * self.n_copies).reshape(self.n_copies, 3, -1)
+            common[:, chosen] = np.swapaxes(drawn, 1, 2)
         own = independent(rng, np.tile(self.own, self.n_copies))
         moved: np.ndarray = common.reshape(-1, 3) + own
         return moved
+
+
+def _boxed(coord: Float[np.ndarray, "n_points 3"], sigma: float, gamma: float) -> PeriodicField:
+    a, b, c = (float(edge) for edge in np.ptp(coord, axis=0) + _GAP * gamma)
+    box = Crystal((a, b, c, 90.0, 90.0, 90.0))
+    return PeriodicField(box, sigma, gamma, box.fractional(coord - coord.min(axis=0)))
 
 
 def independent(

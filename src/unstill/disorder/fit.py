@@ -33,7 +33,7 @@ from unstill.errors import InputError, UnstillWarning
 from unstill.maps.common_split import outside_limits
 from unstill.maps.compare import compare
 from unstill.maps.intensity_map import IntensityMap
-from unstill.maps.overlap import CELL_TOLERANCE, overlap
+from unstill.maps.overlap import CELL_TOLERANCE
 from unstill.maps.reindex import Candidate, choose_indexing
 from unstill.maps.reindex import reindex as reindex_map
 
@@ -137,7 +137,7 @@ def fit(
     beta = projection.coefficients(solution, intensity)
     model_map, residual = _maps(
         moved,
-        calculated.map(found.theta),
+        calculated.map(found.theta, moved.grid),
         solution.scale,
         lambda s: projection.curve(beta, s),
         (d_min, d_max),
@@ -309,10 +309,9 @@ def _maps(
         mask=calculated.mask | outside,
         provenance={**calculated.provenance, "scale": scale},
     )
-    data, model = overlap(moved, model_map)
-    residual = data.replace(
-        intensity=data.intensity - model.intensity - curve(np.sqrt(data.s_squared())),
-        mask=data.mask | model.mask,
+    residual = moved.replace(
+        intensity=moved.intensity - model_map.intensity - curve(s),
+        mask=moved.mask | model_map.mask,
     )
     return model_map, residual
 

@@ -133,7 +133,7 @@ def fit_data(
         mean,
         total,
         np.sqrt(observed.crystal.s_squared(index / np.array(divisions))),
-        float(np.sqrt(observed.crystal.s_squared(1 / np.array(divisions)))),
+        float(np.sqrt(observed.crystal.s_squared(1 / np.array([divisions]))[0])),
         int(np.count_nonzero(usable)),
         kind,
     )

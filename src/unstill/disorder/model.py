@@ -188,13 +188,19 @@ class ModelGrid:
         self._number[inside] = number
         self.prepared = model.prepare(points, grid.divisions)
 
-    def map(self, theta: Theta) -> IntensityMap:
-        """Diffuse map."""
+    def map(self, theta: Theta, grid: HklGrid | None = None) -> IntensityMap:
+        """Diffuse map, on request in another box of the same divisions (NaN outside this one)."""
+        grid = self._grid if grid is None else grid
+        index = grid.index().reshape(-1, 3)
+        known = self._grid.contains(index)
+        number = np.full(grid.size, -1)
+        number[known] = self.numbers(index[known])
+        # The last value stands for voxels that were not computed.
         values = np.append(self.prepared.intensity(theta), np.nan)
         return IntensityMap(
             self._model.atoms.crystal,
-            self._grid,
-            values[self._number].reshape(self._grid.shape),
+            grid,
+            values[number].reshape(grid.shape),
             provenance={"model": self._model.name, "parameters": self._model.report(theta)},
         )
 
