@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from unstill.maps import IntensityMap
 from unstill.report.curves import Curve, convergence_curves, fisher_interval, resolution_curves
 from unstill.report.slices import ColourScale, SlicePanel, draw_slices, holds_plane, scale_for
 from unstill.report.slices import _Geometry as Geometry
+from unstill.report.svg import standalone_svg
 
 CELLS = {
     "orthorhombic": (30.0, 20.0, 25.0, 90.0, 90.0, 90.0),
@@ -153,3 +155,13 @@ def test_fisher_interval_covers_the_truth_in_ninety_five_of_a_hundred() -> None:
 def test_too_few_pairs_say_nothing() -> None:
     low, high = fisher_interval(np.array([0.9]), np.array([3]))
     assert (low[0], high[0]) == (-1.0, 1.0)
+
+
+def test_standalone_figure_is_well_formed_and_has_its_own_colours() -> None:
+    data = example()
+    panel = SlicePanel("Total", data, "l", 0.0, scale_for([data], "I", signed=False))
+    svg = standalone_svg(draw_slices([[panel]], name="f", title="A & B"))
+    root = ElementTree.fromstring(svg)
+    assert root.tag.endswith("svg")
+    assert "var(--" not in svg
+    assert "currentColor" not in svg

@@ -21,10 +21,12 @@ def decimals_for(uncertainty: float, *, most: int = 6) -> int:
 def number(value: float | None, decimals: int = 3) -> str:
     """Write fixed decimals, a true minus sign, and a dash where there is no value.
 
+    Thousands are set apart by a narrow space that does not break.
+
     Examples
     --------
-    >>> number(-0.0214), number(None), number(12345.6, 0)
-    ('−0.021', '–', '12 346')
+    >>> number(-0.0214), number(None), number(-0.0001)
+    ('−0.021', '–', '0.000')
     """
     if value is None or not math.isfinite(value):
         return "–"

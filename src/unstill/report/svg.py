@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from importlib.resources import files
 from typing import Any
 
 import matplotlib
@@ -111,6 +112,22 @@ def inline_svg(figure: Figure, name: str, *, title: str, dpi: int = 150) -> str:
         svg = svg.replace(drawn, page)
     label = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
     return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+
+
+def standalone_svg(svg: str) -> str:
+    """Return an inline figure as a file of its own, in the page's light colours.
+
+    Examples
+    --------
+    >>> standalone_svg('<svg xmlns="http://www.w3.org/2000/svg"><path fill="currentColor"/></svg>')
+    '<svg xmlns="http://www.w3.org/2000/svg"><path fill="#1b1d21"/></svg>'
+    """
+    style = files("unstill.report").joinpath("page.css").read_text(encoding="utf-8")
+    light = style.partition("@media")[0]
+    colours = dict(re.findall(r"--([\w-]+): (#\w+);", light))
+    svg = svg.replace("currentColor", colours["ink"])
+    svg = svg.replace("var(--sans)", "Helvetica, Arial, sans-serif")
+    return re.sub(r"var\(--([\w-]+)\)", lambda match: colours[match[1]], svg)
 
 
 def _own_identifiers(svg: str, name: str) -> str:
