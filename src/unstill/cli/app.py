@@ -11,6 +11,7 @@ VERBS: dict[str, str] = {
     "demo": "unstill.cli.demo",
     "datasets": "unstill.cli.datasets",
     "diffuse": "unstill.cli.diffuse",
+    "fit": "unstill.cli.fit",
     "compare": "unstill.cli.compare",
     "map": "unstill.cli.map",
 }

@@ -115,19 +115,28 @@ class FitResult:
             "operator": self.operator,
             "candidates": [
                 {"operator": one.operator.name, "cc_aniso": one.cc_aniso}
-                for one in self.candidates
+                for one in self.candidates or self.comparison.candidates
             ],
             "model": self.model,
             "parameters": self.parameters,
             "stderr": self.stderr,
+        }
+
+    def details(self) -> dict[str, Any]:
+        """Return all numbers: :meth:`as_dict`, intervals, scale, range and remarks."""
+        return {
+            **self.as_dict(),
             "intervals": {name: list(pair) for name, pair in self.intervals.items()},
+            "margin": self.margin,
             "scale": self.scale,
             "cost": self.cost,
             "d_min": self.d_min,
             "d_max": self.d_max,
             "n_points": self.n_points,
+            "n_evaluations": self.n_evaluations,
             "weighting": self.weighting,
             "converged": self.converged,
             "at_bounds": list(self.at_bounds),
             "undetermined": list(self.undetermined),
+            "curve": {"s": self.curve_s, "intensity": self.curve},
         }
