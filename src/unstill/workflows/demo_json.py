@@ -54,7 +54,7 @@ def demo_dict(result: DemoResult) -> dict[str, Any]:
 
 
 def _fit(found: FittedModel) -> dict[str, Any]:
-    numbers = found.fit.as_dict()
+    numbers = found.fit.details()
     return {
         **numbers,
         "cc_aniso_interval": list(found.interval),
