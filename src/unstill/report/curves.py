@@ -57,7 +57,7 @@ def resolution_curves(
     """Inline SVG of curves whose x is 1/d² (Å⁻²); the axis is labelled with d (Å)."""
     with matplotlib.rc_context(STYLE):
         figure = new_figure(6.4, 3.5)
-        axes = figure.add_axes((0.085, 0.145, 0.7, 0.82))
+        axes = figure.add_axes((0.085, 0.145, 0.665, 0.82))
         _draw(axes, curves)
         _correlation_axis(axes, curves, ylabel)
         right = max(float(np.nanmax(curve.x)) for curve in curves)
@@ -75,7 +75,7 @@ def convergence_curves(curves: Sequence[Curve], *, name: str, title: str) -> str
 
     with matplotlib.rc_context(STYLE):
         figure = new_figure(6.4, 3.5)
-        axes = figure.add_axes((0.085, 0.145, 0.7, 0.82))
+        axes = figure.add_axes((0.085, 0.145, 0.665, 0.82))
         axes.set_xscale("log", base=2)
         _draw(axes, curves)
         _correlation_axis(axes, curves, "Anisotropic correlation (CC)")

@@ -105,7 +105,7 @@ def shell_curves(fits: Mapping[str, FittedModel], *, multiplicity: int) -> str:
     best = fits["liquid-like"]
     x, _ = _shell_axis(best.fit.comparison.shells)
     if np.isfinite(best.ceiling).any():
-        curves.append(Curve("CC_max (noise of the data)", x, best.ceiling, look="ceiling"))
+        curves.append(Curve("CC_max (data)", x, best.ceiling, look="ceiling"))
     x, null = _shell_axis(best.null.shells)
     curves.append(Curve("Null control", x, null, look="null"))
     return resolution_curves(
