@@ -139,7 +139,7 @@ def test_points_of_a_coarser_map_are_kept_and_no_others() -> None:
 
 @pytest.mark.soak
 def test_measured_data_are_explained_by_liquid_like_motions(unstill_data: Path) -> None:
-    found = run_demo("snase", workers=2)
+    found = run_demo("snase", sections=("indexing", "ensemble"), n_frames=64)
     fit = found.fits["liquid-like"].fit
     assert fit.cc_aniso >= 0.75
     assert 7 <= fit.parameters["gamma"] <= 12
@@ -147,4 +147,4 @@ def test_measured_data_are_explained_by_liquid_like_motions(unstill_data: Path) 
     assert found.indexing.margin is not None
     assert found.indexing.margin >= 0.5
     assert found.ensemble is not None
-    assert found.ensemble.points[-1].cc_aniso > 0.65
+    assert found.ensemble.points[-1].cc_aniso > 0.6

@@ -209,7 +209,8 @@ def _data_blocks(result: DemoResult) -> list[Block]:
             data_slices(data, d_min=settings.d_min, d_max=settings.d_max, unit=unit_of(result)),
             f"Slices l = 0 and l = {second}. Left, the total intensity; right, what is left of it "
             "after the smooth isotropic curve, which comes from solvent, disorder of single "
-            f"atoms and the detector alike. Hatched: not measured, masked, or out of range.{sampling}",
+            "atoms and the detector alike. Hatched: not measured, masked, or out of range."
+            f"{sampling}",
             "Good data show clear features that obey the symmetry and carry on across rings; "
             "streaks, spirals or one bright quadrant would be detector, air or a second lattice.",
             panels=True,
