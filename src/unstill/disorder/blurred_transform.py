@@ -79,9 +79,12 @@ class BlurredTransform:
         """[|F|² ∗ Γ] with γ/n for n = 1 … N (e² per cell)."""
         return np.array([self._value(gamma / n) for n in range(1, n_orders + 1)])
 
-    def slopes(self, gamma: float, n_orders: int) -> Float[np.ndarray, "orders points"]:
-        """Differentiate the values with respect to γ."""
-        return np.array([self._slope(gamma / n) / n for n in range(1, n_orders + 1)])
+    def with_slopes(
+        self, gamma: float, n_orders: int
+    ) -> tuple[Float[np.ndarray, "orders points"], Float[np.ndarray, "orders points"]]:
+        """Return the values and their derivatives to γ."""
+        slopes = np.array([self._slope(gamma / n) / n for n in range(1, n_orders + 1)])
+        return self.values(gamma, n_orders), slopes
 
     def _value(self, length: float) -> np.ndarray:
         own, _ = lattice_sum(self._crystal, self._residue_hkl, length)
@@ -181,14 +184,14 @@ def _wrapped_q_squared(crystal: Crystal, divisions: Triple, shape: Triple) -> np
 
 
 def real_space_distances(
-    crystal: Crystal, divisions: Triple, shape: Triple
+    crystal: Crystal, divisions: Triple, shape: Triple, *, whole: bool = False
 ) -> Float[np.ndarray, "x y z"]:
-    """Length |r| (Å) of the vectors of real space, in the half that rfftn returns."""
+    """Length |r| (Å) of the vectors of real space, in the half that rfftn returns or whole."""
     h, k, l = (float(n) for n in divisions)
     axes = (
         fft.fftfreq(shape[0]) * h,
         fft.fftfreq(shape[1]) * k,
-        fft.rfftfreq(shape[2]) * l,
+        (fft.fftfreq if whole else fft.rfftfreq)(shape[2]) * l,
     )
     frac = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     distance: np.ndarray = np.linalg.norm(crystal.cartesian(frac), axis=-1)

@@ -11,7 +11,6 @@ from scipy import fft
 from unstill.crystal.half_space import friedel_half
 from unstill.crystal.hkl_grid import Triple
 from unstill.disorder.blurred_transform import (
-    box_shape,
     fill_both_halves,
     real_space_distances,
 )
@@ -26,7 +25,9 @@ class ConfinedTransform:
     The continuous transform of each body is sampled on a grid that divides the
     voxels of the map so finely that twice the molecule fits into one period.
     The Patterson function of the molecules is then exact in real space, and
-    the convolution is its product with :math:`e^{-nr/\gamma}`.
+    the convolution is its product with :math:`e^{-nr/\gamma}`. Only the voxels of
+    the map are wanted back, every few points of the fine grid: folding the
+    product onto the period that belongs to them makes that transform small.
 
     Parameters
     ----------
@@ -52,15 +53,22 @@ class ConfinedTransform:
         h, k, l = (int(a) for a in factor * np.array(divisions))
         fine: Triple = (h, k, l)
         sphere = friedel_half(crystal, d_transform, fine)
-        wanted = index * factor
-        shape = box_shape(sphere, wanted)
+        coarse = _coarse_shape(sphere, factor)
+        x, y, z = (int(n) for n in factor * coarse)
+        shape: Triple = (x, y, z)
         box = np.zeros(shape)
         fill_both_halves(box, sphere, _sharpened(atoms, sphere, fine))
-        self._shape = shape
-        # Real space: even, so half of it holds all.
-        self._patterson = np.ascontiguousarray(fft.rfftn(box, workers=cpu_count()).real)
-        self._distance = real_space_distances(crystal, fine, shape)
-        self._places = np.ravel_multi_index(tuple((wanted % np.array(shape)).T), shape)
+        # Centrosymmetric and real: the transform from half of it is the whole, and real.
+        half = np.ascontiguousarray(box[..., : shape[2] // 2 + 1])
+        self._patterson = fft.irfftn(half, s=shape, workers=cpu_count())
+        self._distance = real_space_distances(crystal, fine, shape, whole=True)
+        self._blocks = tuple(int(n) for pair in zip(factor, coarse, strict=True) for n in pair)
+        places = index % coarse
+        mirrored = places[:, 2] > coarse[2] // 2
+        places[mirrored] = -index[mirrored] % coarse
+        self._places = np.ravel_multi_index(
+            tuple(places.T), (int(coarse[0]), int(coarse[1]), int(coarse[2]) // 2 + 1)
+        )
         self._self = atoms.self_scattering(s_squared)
         self._sharpness = self._self / atoms.self_scattering(np.zeros(1))[0]
 
@@ -71,19 +79,23 @@ class ConfinedTransform:
             values[n - 1] = self._sharpness * self._back(product) + self._self
         return values
 
-    def slopes(self, gamma: float, n_orders: int) -> Float[np.ndarray, "orders points"]:
-        """Differentiate the values with respect to γ."""
-        slopes = np.empty((n_orders, len(self._places)))
+    def with_slopes(
+        self, gamma: float, n_orders: int
+    ) -> tuple[Float[np.ndarray, "orders points"], Float[np.ndarray, "orders points"]]:
+        """Return the values and their derivatives to γ."""
+        values = np.empty((n_orders, len(self._places)))
+        slopes = np.empty_like(values)
         for n, product in self._products(gamma, n_orders):
-            slope = product * (self._distance * (n / gamma**2))
-            slopes[n - 1] = self._sharpness * self._back(slope)
-        return slopes
+            values[n - 1] = self._sharpness * self._back(product) + self._self
+            slope = self._back(product * self._distance)
+            slopes[n - 1] = self._sharpness * slope * (n / gamma**2)
+        return values, slopes
 
     def _products(self, gamma: float, n_orders: int) -> Iterator[tuple[int, np.ndarray]]:
         decay = np.exp(-self._distance / gamma)
-        product = self._patterson
+        product = self._patterson.copy()
         for n in range(1, n_orders + 1):
-            product = product * decay
+            product *= decay
             yield n, product
 
     def at(self, numbers: Integer[np.ndarray, " chosen"]) -> ConfinedTransform:
@@ -95,8 +107,9 @@ class ConfinedTransform:
         return some
 
     def _back(self, product: np.ndarray) -> np.ndarray:
-        back: np.ndarray = fft.irfftn(product, s=self._shape, workers=cpu_count())
-        at_points: np.ndarray = back.ravel()[self._places]
+        folded = product.reshape(self._blocks).sum(axis=(0, 2, 4))
+        spectrum = fft.rfftn(folded, workers=cpu_count()).real
+        at_points: np.ndarray = spectrum.ravel()[self._places]
         return at_points
 
 
@@ -109,9 +122,15 @@ def _refinement(atoms: ModelAtoms, divisions: Triple) -> np.ndarray:
         for rotation in fractional:
             extent = np.maximum(extent, np.ptp(frac @ rotation.T, axis=0))
     # A little room for the width that the resolution limit gives every peak.
-    room = 2.2 * extent / np.array(divisions)
+    room = 2.1 * extent / np.array(divisions)
     factor: np.ndarray = np.maximum(np.ceil(room), 1).astype(np.int64)
     return factor
+
+
+def _coarse_shape(sphere: Integer[np.ndarray, "points 3"], factor: np.ndarray) -> np.ndarray:
+    """Shape of the grid of the map that holds the transform, in its own voxels."""
+    least = np.ceil((2 * np.abs(sphere).max(axis=0) + 1) / factor)
+    return np.array([fft.next_fast_len(int(n), real=True) for n in least])
 
 
 def _sharpened(

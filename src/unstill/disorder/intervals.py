@@ -152,11 +152,18 @@ def bootstrap_thetas(
 def bootstrap_intervals(
     model: DisorderModel, theta: Theta, changes: Float[np.ndarray, "n_draws n_parameters"]
 ) -> dict[str, tuple[float, float]]:
-    """95 % interval of every reported value, percentiles over the draws (delta method)."""
+    """95 % interval of every reported value, percentiles over the draws.
+
+    Values that are parameters themselves follow exactly, others to first order.
+    """
     tails = ((100 - _LEVEL) / 2, (100 + _LEVEL) / 2)
     values, slopes = model.report(theta), report_slopes(model, theta)
+    draws = {name: value + changes @ slopes[name] for name, value in values.items()}
+    for parameter, free, change in zip(model.parameters, theta, changes.T, strict=True):
+        if parameter.name in draws:
+            draws[parameter.name] = np.array([parameter.decode(free + step) for step in change])
     intervals = {}
-    for name, value in values.items():
-        low, high = np.percentile(value + changes @ slopes[name], tails)
+    for name, drawn in draws.items():
+        low, high = np.percentile(drawn, tails)
         intervals[name] = (float(low), float(high))
     return intervals

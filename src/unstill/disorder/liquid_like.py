@@ -179,8 +179,7 @@ class PreparedLiquidLike:
         sigma, gamma = model.report(theta).values()
         x = self._q_squared * sigma**2
         weights, slopes = order_weights(x, model.orders, remainder=model.remainder)
-        blurred = self._blurred.values(gamma, model.orders)
-        by_gamma = self._blurred.slopes(gamma, model.orders)
+        blurred, by_gamma = self._blurred.with_slopes(gamma, model.orders)
         intensity = np.einsum("np,np->p", weights, blurred) + self._independent
         # dx / d log σ = 2x.
         by_log_sigma = np.einsum("np,np->p", slopes, blurred) * 2 * x
