@@ -98,16 +98,21 @@ def test_every_model_can_be_asked_for(
 
 
 def test_maps_and_numbers_are_written(files: tuple[Path, Path], tmp_path: Path) -> None:
-    out, rest, numbers = (tmp_path / name for name in ("m.nxs", "r.nxs", "fit.json"))
     options = ("fit", *files, "--disorder", "translation")
-    found = answer(*options, "-o", out, "--residual-out", rest)
-    assert found["outputs"] == {"model_map": str(out), "residual": str(rest)}
-    scaled, residual, data = read_map(out), read_map(rest), read_map(files[0])
+    folder = tmp_path / "fitted"
+    found = answer(*options, "-o", folder)
+    names = {"model_map": "model.nxs", "residual": "residual.nxs", "fit": "fit.json"}
+    assert found["outputs"] == {name: str(folder / file) for name, file in names.items()}
+    scaled, residual = read_map(folder / "model.nxs"), read_map(folder / "residual.nxs")
+    data = read_map(files[0])
     kept = residual.measured & scaled.measured
     assert np.std(residual.intensity[kept]) < 0.2 * np.std(data.intensity[kept])
-    answer(*options, "-o", numbers)
-    written = json.loads(numbers.read_text())
+    written = json.loads((folder / "fit.json").read_text())
     assert {"intervals", "scale", "curve", "at_bounds", "provenance"} <= set(written)
+    for name, key in (("alone.mtz", "model_map"), ("alone.json", "fit")):
+        single = answer(*options, "-o", tmp_path / name)["outputs"]
+        assert single == {key: str(tmp_path / name)}
+        assert (tmp_path / name).is_file()
 
 
 def test_another_cell_is_refused(files: tuple[Path, Path], tmp_path: Path) -> None:
@@ -125,11 +130,12 @@ def test_options_that_do_not_go_together_are_bad_usage(files: tuple[Path, Path])
 
 
 def test_an_unwritable_output_leaves_nothing(files: tuple[Path, Path], tmp_path: Path) -> None:
-    out = tmp_path / "missing" / "m.nxs"
-    found = unstill("fit", *files, "--disorder", "translation", "-o", out)
-    assert found.exit_code == 1
-    assert "does not exist" in found.stderr
-    assert not out.parent.exists()
+    missing = tmp_path / "missing"
+    for out, text in ((missing / "m.nxs", "does not exist"), (missing / "a", "could not be made")):
+        found = unstill("fit", *files, "--disorder", "translation", "-o", out)
+        assert found.exit_code == 1
+        assert text in found.stderr
+        assert not missing.exists()
 
 
 def test_help_shows_an_example() -> None:

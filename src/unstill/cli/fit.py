@@ -104,10 +104,6 @@ def fit(
     ] = 200,
     unit_cell: UnitCell = None,
     space_group: SpaceGroup = None,
-    residual_out: Annotated[
-        Path | None,
-        typer.Option("--residual-out", help="Where to write data − scaled model − curve."),
-    ] = None,
     out: Out = None,
     seed: Seed = 0,
     as_json: Json = False,
@@ -117,10 +113,10 @@ def fit(
 
     Minimises Σ w (I_obs − k I_model − b(s))² with the scale k and a free
     isotropic curve b(s) eliminated, so that only the anisotropic part decides.
-    Default range 20 to 1.6 Å. -o writes the scaled model as a map, or, with
-    the suffix .json, all numbers.
+    Default range 20 to 1.6 Å. -o names a folder for model.nxs (scaled),
+    residual.nxs and fit.json; or one file, a map of the model or a .json.
 
-    Example: unstill fit data.nxs model.cif --disorder liquid-like -o model.nxs
+    Example: unstill fit data.nxs model.cif --disorder liquid-like -o fitted
     """
     with Verb("fit", as_json=as_json, debug=debug) as verb:
         from unstill.disorder.fit import D_MAX
@@ -168,7 +164,8 @@ def fit(
         record = verb.record(parameters | {"d_min": found.d_min}, inputs=inputs, seed=seed)
         verb.result = found.as_dict()
         _say(verb, found)
-        _write(verb, found, record, out, residual_out)
+        if out is not None:
+            _write(verb, found, record, out)
 
 
 def _check_options(disorder: Disorder, *, confined: bool, anisotropic: bool) -> None:
@@ -228,25 +225,39 @@ def _say(verb: Verb, found: FitResult) -> None:
         verb.say(f"{shell.d:7.2f}{shell.cc_aniso:11.3f}{shell.n:9d}")
 
 
-def _write(
-    verb: Verb,
-    found: FitResult,
-    record: Provenance,
-    out: Path | None,
-    residual_out: Path | None,
-) -> None:
+def _write(verb: Verb, found: FitResult, record: Provenance, out: Path) -> None:
     from unstill.io import write_map
 
     notes = {**record.as_dict(), "fit": found.details()}
-    if out is not None and out.suffix == ".json":
-        _write_json(out, found.details() | {"provenance": record.as_dict()})
+    numbers = found.details() | {"provenance": record.as_dict()}
+    model = found.model_map.replace(provenance=notes)
+    if out.suffix == ".json":
+        _write_json(out, numbers)
         verb.output("fit", out)
-    elif out is not None:
-        write_map(found.model_map.replace(provenance=notes), out)
+    elif out.suffix:
+        write_map(model, out)
         verb.output("model_map", out)
-    if residual_out is not None:
-        write_map(found.residual.replace(provenance=notes), residual_out)
-        verb.output("residual", residual_out)
+    else:
+        _make_folder(out)
+        write_map(model, out / "model.nxs")
+        verb.output("model_map", out / "model.nxs")
+        write_map(found.residual.replace(provenance=notes), out / "residual.nxs")
+        verb.output("residual", out / "residual.nxs")
+        _write_json(out / "fit.json", numbers)
+        verb.output("fit", out / "fit.json")
+
+
+def _make_folder(folder: Path) -> None:
+    from unstill.errors import OutputError
+
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            "the output folder could not be made",
+            found=f"{folder}: {error}",
+            fix="give another path, or create the folders above it",
+        ) from error
 
 
 def _write_json(path: Path, whole: dict[str, Any]) -> None:
