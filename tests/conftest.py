@@ -13,7 +13,7 @@ from jaxtyping import install_import_hook
 # a wrapped function cannot be compiled.
 install_import_hook(
     ["unstill.crystal", "unstill.maps", "unstill.ensembles", "unstill.disorder"],
-    "beartype.beartype",
+    "shape_checks.typechecked",
 )
 
 settings.register_profile(

@@ -98,13 +98,13 @@ class Crystal:
     def s_squared(self, hkl: Hkl) -> Float[np.ndarray, "*points"]:
         """1/d² (Å⁻²)."""
         s = self.s(hkl)
-        squared: np.ndarray = np.einsum("...i,...i->...", s, s)
+        squared: np.ndarray = np.asarray(np.einsum("...i,...i->...", s, s))
         return squared
 
     def d(self, hkl: Hkl) -> Float[np.ndarray, "*points"]:
         """Spacing d (Å) of fractional Miller coordinates; infinite at the origin."""
         with np.errstate(divide="ignore"):
-            d: np.ndarray = 1 / np.sqrt(self.s_squared(hkl))
+            d: np.ndarray = np.asarray(1 / np.sqrt(self.s_squared(hkl)))
         return d
 
     def cartesian(self, frac: Float[np.ndarray, "*points 3"]) -> Float[np.ndarray, "*points 3"]:

@@ -103,13 +103,13 @@ class HklGrid:
     def contains(self, index: HklIndex) -> np.ndarray:
         """Whether grid indices H lie in the box."""
         start, stop = np.array(self.start), np.array(self.stop)
-        inside: np.ndarray = np.all((index >= start) & (index < stop), axis=-1)
+        inside: np.ndarray = np.asarray(np.all((index >= start) & (index < stop), axis=-1))
         return inside
 
     def position(self, index: HklIndex) -> np.ndarray:
         """Flat C-order position of grid indices H; only for those in the box."""
         i, j, k = np.moveaxis(np.asarray(index) - np.array(self.start), -1, 0)
-        flat: np.ndarray = (i * self.shape[1] + j) * self.shape[2] + k
+        flat: np.ndarray = np.asarray((i * self.shape[1] + j) * self.shape[2] + k)
         return flat
 
     def index_of(self, hkl: Hkl, *, tolerance: float = 1e-3) -> HklIndex:
