@@ -77,8 +77,16 @@ class LiquidLike:
 
     Examples
     --------
-    >>> model = LiquidLike(ModelAtoms.of(structure))  # doctest: +SKIP
-    >>> intensity_map(model, model.theta(sigma=0.45, gamma=9.0), grid)  # doctest: +SKIP
+    >>> import biotite.structure
+    >>> from unstill import Crystal, Ensemble
+    >>> atoms = biotite.structure.AtomArray(2)
+    >>> atoms.element = np.array(["C", "O"])
+    >>> coord = np.array([[[1.0, 2.0, 3.0], [2.2, 2.0, 3.0]]])
+    >>> crystal = Crystal((8.0, 9.0, 10.0, 90.0, 90.0, 90.0), "P 21 21 21")
+    >>> model = LiquidLike(ModelAtoms.of(Ensemble(atoms, coord, crystal=crystal)))
+    >>> prepared = model.prepare(np.array([[0, 0, 1], [1, 2, 3]]), (2, 2, 2))
+    >>> bool((prepared.intensity(model.theta(sigma=0.45, gamma=3.0)) > 0).all())
+    True
     """
 
     atoms: ModelAtoms
