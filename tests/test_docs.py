@@ -45,7 +45,7 @@ def test_examples_on_the_page_run(
     names: dict[str, object] = {"__name__": "__docs__"}
     for kind, body in _blocks(page):
         if kind == "python":
-            exec(compile(body, str(page), "exec"), names)  # noqa: S102
+            exec(compile(body, str(page), "exec"), names)
             continue
         for line in body.replace("\\\n", " ").splitlines():
             if line.startswith("$ unstill"):

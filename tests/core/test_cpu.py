@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from unstill.parallel import cpu
 from unstill.parallel.cpu import cpu_count
+from unstill.parallel.threads import keep_to_one_thread
 
 
 @pytest.mark.parametrize(
@@ -28,3 +30,12 @@ def test_a_quota_below_the_visible_processors_wins(monkeypatch: pytest.MonkeyPat
     assert cpu_count() == 1
     monkeypatch.setattr(cpu, "_cgroup_quota", lambda root: None)
     assert cpu_count() >= 1
+
+
+def test_threads_are_one_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
+    keep_to_one_thread()
+    assert os.environ["OMP_NUM_THREADS"] == "1"
+    assert os.environ["OPENBLAS_NUM_THREADS"] == "3"
+    monkeypatch.delenv("OMP_NUM_THREADS")

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from unstill.parallel.threads import keep_to_one_thread
+
 VERBS: dict[str, str] = {
     "demo": "unstill.cli.demo",
     "datasets": "unstill.cli.datasets",
@@ -29,6 +31,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run ``unstill``; exits 0, 1 (failed), 2 (bad usage) or 130 (interrupted)."""
+    keep_to_one_thread()
     complete_app()()
 
 

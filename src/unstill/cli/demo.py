@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="Folder for report.html and results.json.")
+        Path, typer.Option("-o", "--out", help="Folder for report.html, results.json and fit.svg.")
     ] = Path("unstill-demo"),
     dataset: Annotated[
         str, typer.Option(help="bpti-simulated (embedded) or snase (measured).")
@@ -59,13 +59,14 @@ def demo(
     chosen = _sections(sections)
     with Verb("demo", as_json=as_json, debug=debug) as verb:
         from unstill.datasets import fetch
+        from unstill.io.atomic import atomic_path
         from unstill.parallel import cpu_count
         from unstill.report.page import write_page
         from unstill.workflows.demo import run_demo
         from unstill.workflows.demo_json import demo_dict
-        from unstill.workflows.demo_report import demo_page
+        from unstill.workflows.demo_report import demo_page, demo_picture
 
-        page_path, json_path = _outputs(out)
+        page_path, json_path, picture_path = _outputs(out)
         inputs = list(fetch(dataset).paths.values())
         parameters = {
             "dataset": dataset,
@@ -89,6 +90,10 @@ def demo(
         _write_json(json_path, {**verb.result, "provenance": provenance})
         verb.output("report", page_path)
         verb.output("results", json_path)
+        if "fit" in chosen:
+            with atomic_path(picture_path) as temporary:
+                temporary.write_text(demo_picture(result), encoding="utf-8")
+            verb.output("picture", picture_path)
         _tell(verb, result)
 
 
@@ -101,8 +106,8 @@ def _sections(text: str) -> list[str]:
     return chosen
 
 
-def _outputs(folder: Path) -> tuple[Path, Path]:
-    """Paths of the two files; fails before any work if they cannot be written."""
+def _outputs(folder: Path) -> tuple[Path, Path, Path]:
+    """Paths of the three files; fails before any work if they cannot be written."""
     from unstill.errors import OutputError
     from unstill.io.atomic import check_writable
 
@@ -114,7 +119,7 @@ def _outputs(folder: Path) -> tuple[Path, Path]:
             found=f"{folder}: {error.strerror}",
             fix="give another folder with -o",
         ) from error
-    paths = folder / "report.html", folder / "results.json"
+    paths = folder / "report.html", folder / "results.json", folder / "fit.svg"
     for path in paths:
         check_writable(path)
     return paths

@@ -115,17 +115,19 @@ def inline_svg(figure: Figure, name: str, *, title: str, dpi: int = 150) -> str:
 
 
 def standalone_svg(svg: str) -> str:
-    """Return an inline figure as a file of its own, in the page's light colours.
+    """Return an inline figure as a file of its own, on the page's light paper.
 
     Examples
     --------
-    >>> standalone_svg('<svg xmlns="http://www.w3.org/2000/svg"><path fill="currentColor"/></svg>')
-    '<svg xmlns="http://www.w3.org/2000/svg"><path fill="#1b1d21"/></svg>'
+    >>> standalone_svg('<svg><path fill="currentColor"/></svg>')
+    '<svg><rect width="100%" height="100%" fill="#fcfcfa"/><path fill="#1b1d21"/></svg>'
     """
     style = files("unstill.report").joinpath("page.css").read_text(encoding="utf-8")
     light = style.partition("@media")[0]
     colours = dict(re.findall(r"--([\w-]+): (#\w+);", light))
-    svg = svg.replace("currentColor", colours["ink"])
+    opening, bracket, rest = svg.partition(">")
+    paper = f'<rect width="100%" height="100%" fill="{colours["paper"]}"/>'
+    svg = f"{opening}{bracket}{paper}{rest}".replace("currentColor", colours["ink"])
     svg = svg.replace("var(--sans)", "Helvetica, Arial, sans-serif")
     return re.sub(r"var\(--([\w-]+)\)", lambda match: colours[match[1]], svg)
 

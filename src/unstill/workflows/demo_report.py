@@ -20,6 +20,7 @@ from unstill.report.blocks import (
 )
 from unstill.report.numbers import interval, number, with_error
 from unstill.report.page import Page, Section
+from unstill.report.svg import standalone_svg
 from unstill.workflows.demo import DemoResult
 from unstill.workflows.demo_ensemble import EnsembleAgreement
 from unstill.workflows.demo_figures import (
@@ -74,6 +75,17 @@ def demo_page(
         provenance=provenance,
         warnings=warnings,
     )
+
+
+def demo_picture(result: DemoResult) -> str:
+    """Draw data, liquid-like model and what is left, as an SVG file of its own.
+
+    Raises
+    ------
+    KeyError
+        If the fits were not among the sections that were run.
+    """
+    return standalone_svg(fit_slices(result.fits["liquid-like"].fit, unit=unit_of(result)))
 
 
 def _subject(result: DemoResult) -> str:
