@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import importlib
-from typing import Annotated
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
+from unstill.cli.verb import FAILED, INTERRUPTED
 from unstill.parallel.threads import keep_to_one_thread
+from unstill.provenance import Provenance
 
 VERBS: dict[str, str] = {
     "demo": "unstill.cli.demo",
@@ -18,6 +24,9 @@ VERBS: dict[str, str] = {
     "map": "unstill.cli.map",
 }
 """Verb → module that defines it, in the order of ``unstill --help``."""
+
+# Typer gives no name of its own to this class, which moved from click to typer.
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 app = typer.Typer(
     name="unstill",
@@ -32,7 +41,43 @@ app = typer.Typer(
 def main() -> None:
     """Run ``unstill``; exits 0, 1 (failed), 2 (bad usage) or 130 (interrupted)."""
     keep_to_one_thread()
-    complete_app()()
+    try:
+        code = complete_app()(standalone_mode=False)
+    except _UsageError as error:
+        code = _tell_of_bad_usage(error)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except typer.Abort:
+        code = FAILED
+    except OSError as error:
+        # Verbs catch their own; what is left is an output stream that takes nothing.
+        typer.echo(f"error: the result could not be printed\n  found: {error}", err=True)
+        _silence_stdout()
+        code = FAILED
+    if code == INTERRUPTED:
+        _answer({"what": "interrupted", "found": None, "fix": None})
+    sys.exit(code)
+
+
+def _tell_of_bad_usage(error: Any) -> int:
+    error.show()
+    _answer({"what": error.format_message(), "found": None, "fix": "see --help"})
+    return int(error.exit_code)
+
+
+def _answer(error: dict[str, Any]) -> None:
+    """Keep the promise of one JSON object where no verb came to answer."""
+    if "--json" not in sys.argv[1:]:
+        return
+    found = {"error": error, "outputs": {}, "warnings": []}
+    found["provenance"] = Provenance(" ".join(["unstill", *sys.argv[1:]])).as_dict()
+    typer.echo(json.dumps(found))
+
+
+def _silence_stdout() -> None:
+    # What is still in the buffer would fail once more when the interpreter ends.
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
 
 
 def complete_app() -> typer.Typer:

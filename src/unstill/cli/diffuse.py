@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unstill.cli.options import Debug, Json, SpaceGroup, UnitCell, Workers
+from unstill.cli.options import Debug, Json, SpaceGroup, UnitCell, Workers, positive
 from unstill.cli.progress import progress_bar
 from unstill.cli.verb import Verb
 
@@ -53,7 +53,9 @@ def diffuse(
     supercell: Annotated[
         tuple[int, int, int], typer.Option(help="Unit cells along a, b, c of the supercell.")
     ],
-    d_min: Annotated[float, typer.Option("--d-min", help="High-resolution limit (Å).")],
+    d_min: Annotated[
+        float, typer.Option("--d-min", callback=positive, help="High-resolution limit (Å).")
+    ],
     out: Annotated[
         Path, typer.Option("-o", "--out", help="The map: .nxs, .mtz, .ccp4, .hkl or .lat.")
     ],
@@ -115,8 +117,6 @@ def diffuse(
     Example: unstill diffuse top.pdb run.xtc --supercell 2 2 2 --d-min 2.5 -o map.nxs
     """
     given = {name: value for name, value in locals().items() if name not in ("as_json", "debug")}
-    if d_min <= 0:
-        raise typer.BadParameter("--d-min must be positive")
     if min(supercell) < 1:
         raise typer.BadParameter("--supercell needs three positive numbers")
     with Verb("diffuse", as_json=as_json, debug=debug) as verb:

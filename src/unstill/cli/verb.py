@@ -130,7 +130,9 @@ class Verb:
         elif error is None:
             for line in self._lines:
                 typer.echo(line)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            # A program without a terminal may have closed it.
+            sys.stdout.flush()
         if code or error is not None:
             raise SystemExit(code)
 
@@ -152,6 +154,12 @@ def _print_error(error: Mapping[str, str | None]) -> None:
 def _unexpected(error: BaseException | None) -> dict[str, str | None]:
     if isinstance(error, FileNotFoundError):
         return {"what": "file not found", "found": error.filename, "fix": "check the path"}
+    if isinstance(error, IsADirectoryError):
+        return {
+            "what": "a folder stands where a file is needed",
+            "found": error.filename,
+            "fix": "give the path of a file",
+        }
     if isinstance(error, OSError):
         return {
             "what": "the system refused",
