@@ -151,7 +151,9 @@ def _coarser(plan: list[_Axis], divisions: Triple) -> HklGrid:
 def _check(full: IntensityMap, weights: Weights, min_coverage: float) -> None:
     if weights == "sigma" and full.sigma is None:
         raise InputError(
-            "the map has no sigma to weight by", fix="use equal weights (--weights equal)"
+            "the map has no sigma to weight by",
+            found="intensities alone",
+            fix="use equal weights (--weights equal)",
         )
     if not 0 <= min_coverage <= 1:
         raise InputError(

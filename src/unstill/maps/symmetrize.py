@@ -7,9 +7,8 @@ from typing import Literal
 import numpy as np
 
 from unstill.crystal import HklGrid
-from unstill.crystal.displacement import cartesian_rotation
 from unstill.crystal.hkl_grid import Triple
-from unstill.crystal.symmetry import index_operations, laue_operations, map_to_asu
+from unstill.crystal.symmetry import index_operations, map_to_asu
 from unstill.errors import InputError
 from unstill.maps.intensity_map import IntensityMap
 
@@ -50,10 +49,11 @@ def symmetrize(
         differ along axes that it mixes, or weights by sigma are asked of a map
         without sigma.
     """
-    _check_metric(full)
     if weights == "sigma" and full.sigma is None:
         raise InputError(
-            "the map has no sigma to weight by", fix="use equal weights (--weights equal)"
+            "the map has no sigma to weight by",
+            found="intensities alone",
+            fix="use equal weights (--weights equal)",
         )
     orbits = _Orbits(full, expand=expand)
     used = full.measured.ravel()
@@ -83,12 +83,6 @@ def inverse_variance(sigma: np.ndarray) -> np.ndarray:
     known = np.isfinite(sigma) & (sigma > 0)
     weight: np.ndarray = np.where(known, 1 / np.where(known, sigma, 1.0).astype(float) ** 2, 0.0)
     return weight
-
-
-def _check_metric(full: IntensityMap) -> None:
-    # A group declared by mistake would average points of different |s|.
-    for operation in laue_operations(full.crystal):
-        cartesian_rotation(full.crystal, operation.astype(float))
 
 
 class _Orbits:

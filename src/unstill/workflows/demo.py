@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from unstill.errors import InputError
 from unstill.io import read_map, read_structure
 from unstill.maps import IntensityMap
 from unstill.maps.difference import DifferenceMap, difference
+from unstill.maps.mate_spread import sigma_from_mates
 from unstill.maps.null_control import permute_within_shells
 from unstill.maps.overlap import overlap
 from unstill.maps.symmetrize import symmetrize
@@ -30,6 +31,9 @@ SECTIONS = ("indexing", "fit", "ensemble", "difference")
 """Parts of the job that can be chosen; the data are always shown."""
 
 DEFAULT_DATASET = "bpti-simulated"
+
+SigmaSource = Literal["file", "mates", "unknown"]
+"""Where the uncertainty of the data comes from."""
 
 N_NULL = 12
 """Permutations of the data that serve as null controls."""
@@ -81,6 +85,9 @@ class DemoResult:
         How.
     observed
         The map over the whole sphere, in the indexing that was chosen.
+    sigma_source
+        Where the uncertainty of the data comes from: the file, or the spread
+        of Laue mates before they were averaged.
     n_unique
         Laue-unique voxels that were measured.
     structure
@@ -104,6 +111,7 @@ class DemoResult:
     sections: tuple[str, ...]
     seed: int
     observed: IntensityMap
+    sigma_source: SigmaSource
     n_unique: int
     structure: Ensemble
     indexing: Indexing
@@ -157,7 +165,7 @@ def run_demo(
     with clock("data"):
         fetched = fetch(dataset)
         settings = SETTINGS.get(dataset, DemoSettings(d_min=2.0))
-        structure, data = _load(fetched)
+        structure, data, sigma_source = _load(fetched)
         report("data", 1, 1)
     atoms = ModelAtoms.of(structure)
     with clock("indexing"):
@@ -212,6 +220,7 @@ def run_demo(
         sections=tuple(sections),
         seed=seed,
         observed=indexing.observed,
+        sigma_source=sigma_source,
         n_unique=_count_unique(indexing.observed),
         structure=structure,
         indexing=indexing,
@@ -245,11 +254,15 @@ def _check_sections(sections: Sequence[str]) -> None:
         )
 
 
-def _load(fetched: FetchedDataset) -> tuple[Ensemble, IntensityMap]:
+def _load(fetched: FetchedDataset) -> tuple[Ensemble, IntensityMap, SigmaSource]:
     structure = read_structure(fetched.paths["model"])
     data = read_map(fetched.paths["map"], crystal=structure.crystal)
-    # A map may be stored as its unique part only, or with mates that differ by rounding.
-    return structure, symmetrize(data, expand=True)
+    source: SigmaSource = "file"
+    if data.sigma is None:
+        sigma = sigma_from_mates(data)
+        data, source = data.replace(sigma=sigma), "unknown" if sigma is None else "mates"
+    # A map may be stored as its unique part only, or with mates that differ by noise.
+    return structure, symmetrize(data, expand=True), source
 
 
 def _count_unique(data: IntensityMap) -> int:

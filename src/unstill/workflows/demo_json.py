@@ -28,6 +28,7 @@ def demo_dict(result: DemoResult) -> dict[str, Any]:
             "divisions": data.grid.divisions,
             "n_measured": data.n_measured,
             "n_unique": result.n_unique,
+            "sigma_source": result.sigma_source,
             "d_min": result.settings.d_min,
             "d_max": result.settings.d_max,
             "n_atoms": result.structure.n_atoms,

@@ -21,7 +21,7 @@ from unstill.report.blocks import (
 from unstill.report.numbers import interval, number, with_error
 from unstill.report.page import Page, Section
 from unstill.report.svg import standalone_svg
-from unstill.workflows.demo import DemoResult
+from unstill.workflows.demo import DemoResult, SigmaSource
 from unstill.workflows.demo_ensemble import EnsembleAgreement
 from unstill.workflows.demo_figures import (
     LABELS,
@@ -34,6 +34,17 @@ from unstill.workflows.demo_figures import (
 )
 from unstill.workflows.demo_fits import FittedModel
 
+_SIGMA_SHORT = {"file": "sigma of the file", "mates": "from mates", "unknown": "unknown"}
+_SIGMA_TEXT = {
+    "file": "the sigma of the data",
+    "mates": "the spread of Laue mates, pooled in shells",
+    "unknown": "nothing",
+}
+_SIGMA_NOTE = {
+    "file": "standard uncertainty that came with the map",
+    "mates": "spread of Laue mates before they were averaged; the file carries no sigma",
+    "unknown": "the file carries no sigma, and no mates differ",
+}
 _ABOUT = {
     "liquid-like": "Atoms move by σ; the movement of two atoms is the less alike the further "
     "apart they are, e-fold over γ.",
@@ -65,7 +76,9 @@ def demo_page(
     if result.ensemble is not None:
         sections.append(Section("An ensemble that moves so", _ensemble_blocks(result.ensemble)))
     if result.difference is not None:
-        sections.append(Section("What is left", _difference_blocks(result.difference)))
+        sections.append(
+            Section("What is left", _difference_blocks(result.difference, result.sigma_source))
+        )
     return Page(
         title=f"Diffuse scattering of {_subject(result)}",
         kind=result.dataset.kind,
@@ -196,6 +209,7 @@ def _data_blocks(result: DemoResult) -> list[Block]:
                 f"{number(result.n_unique, 0)} of them unique under the Laue group",
             ]
         ),
+        Row(["Uncertainty", _SIGMA_SHORT[result.sigma_source], _SIGMA_NOTE[result.sigma_source]]),
         Row(
             [
                 "Resolution used",
@@ -275,9 +289,9 @@ def _indexing_blocks(result: DemoResult) -> list[Block]:
 def _shell_blocks(result: DemoResult) -> list[Block]:
     known = np.isfinite(result.fits["liquid-like"].ceiling).any()
     ceiling = (
-        "CC_max follows from the sigma of the data"
+        f"CC_max follows from {_SIGMA_TEXT[result.sigma_source]}"
         if known
-        else "The map carries no sigma, so that its CC_max is not known"
+        else "The noise of the map is not known, nor is CC_max"
     )
     return [
         FigureBlock(
@@ -422,12 +436,12 @@ def _ensemble_blocks(ensemble: EnsembleAgreement) -> list[Block]:
     ]
 
 
-def _difference_blocks(delta: DifferenceMap) -> list[Block]:
+def _difference_blocks(delta: DifferenceMap, sigma_source: SigmaSource) -> list[Block]:
     z = delta.z.intensity[delta.z.measured]
     share = float(np.mean(np.abs(z) > 3))
     by_sigma = delta.noise == "sigma"
     source = (
-        "the sigma of the data"
+        _SIGMA_TEXT[sigma_source]
         if by_sigma
         else "the spread of the difference itself in each shell, since the map carries no sigma; "
         "z then shows where the difference is, not whether it is real"
