@@ -13,7 +13,7 @@ import pytest
 
 from unstill.datasets import DataFile, Dataset, fetch, find_dataset, list_datasets
 from unstill.datasets import fetch as _fetch_function
-from unstill.errors import InputError
+from unstill.errors import InputError, UnstillWarning
 from unstill.provenance import digest_file
 
 CONTENT = b"a small file\n"
@@ -136,6 +136,38 @@ def test_offline_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert raised.value.fix is not None
     assert "toy/file.bin" in raised.value.fix
     assert "UNSTILL_DATA=DIR" in raised.value.fix
+
+
+def test_offline_tells_the_reason_and_not_the_layers_around_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = "http://127.0.0.1:9/nothing"
+    use(monkeypatch, toy(address))
+    with pytest.raises(InputError) as raised:
+        fetch("toy", cache=tmp_path / "cache")
+    assert raised.value.found is not None
+    assert raised.value.found.startswith(f"{address}: Failed to establish a new connection")
+    assert "Connection refused" in raised.value.found
+
+
+def test_a_local_folder_that_is_none_is_told(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, toy(server))
+    monkeypatch.setenv("UNSTILL_DATA", str(tmp_path / "nonsense"))
+    with pytest.warns(UnstillWarning, match="UNSTILL_DATA names no folder"):
+        assert fetch("toy", cache=tmp_path / "cache").origins["map"] == server
+
+
+def test_a_damaged_file_in_the_cache_is_fetched_again(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, toy(server))
+    path = fetch("toy", cache=tmp_path / "cache").paths["map"]
+    path.write_bytes(b"damaged")
+    found = fetch("toy", cache=tmp_path / "cache")
+    assert found.origins["map"] == server
+    assert found.paths["map"].read_bytes() == CONTENT
 
 
 def test_real_data_have_the_registered_hashes(unstill_data: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from unstill.datasets.registry import DataFile, Dataset, find_dataset
-from unstill.errors import InputError
+from unstill.errors import InputError, UnstillWarning
 from unstill.provenance import digest_file
 
 LOCAL_FOLDER = "UNSTILL_DATA"
@@ -74,9 +75,10 @@ def fetch(
     """
     dataset = find_dataset(name)
     wanted = [file for file in dataset.files if roles is None or file.role in roles]
+    local = None if dataset.embedded else _local_folder(folder)
     found: dict[str, tuple[Path, str]] = {}
     for done, file in enumerate(wanted, start=1):
-        found[file.role] = _locate(file, _local_folder(folder), cache)
+        found[file.role] = _locate(file, local, cache)
         if progress is not None:
             progress(done, len(wanted))
     return FetchedDataset(
@@ -90,7 +92,11 @@ def _local_folder(given: Path | None) -> Path | None:
     if given is not None:
         return Path(given)
     named = os.environ.get(LOCAL_FOLDER)
-    return Path(named) if named else None
+    if not named:
+        return None
+    if not Path(named).is_dir():
+        warnings.warn(f"{LOCAL_FOLDER} names no folder: {named}", UnstillWarning, stacklevel=3)
+    return Path(named)
 
 
 def _locate(file: DataFile, folder: Path | None, cache: Path | None) -> tuple[Path, str]:
@@ -141,7 +147,7 @@ def _from_upstream(file: DataFile, cache: Path | None) -> tuple[Path, str]:
             )
         # pooch passes on whatever its HTTP stack raises: OSError offline, ValueError on a hash.
         except (OSError, ValueError) as error:
-            failures.append(f"{url}: {_short(error)}")
+            failures.append(f"{url}: {_reason(error)}")
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
         else:
@@ -156,8 +162,11 @@ def _from_upstream(file: DataFile, cache: Path | None) -> tuple[Path, str]:
     )
 
 
-def _short(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+def _reason(error: BaseException) -> str:
+    # The HTTP stack wraps what happened in a text that repeats the address.
+    innermost = next((one.reason for one in error.args if hasattr(one, "reason")), error)
+    text = " ".join(str(innermost).split())
     if "does not match the known hash" in text:
         return "the file there is not the registered one (its sha256 differs)"
+    text = text.rpartition("): ")[2]
     return text if len(text) <= 120 else text[:117] + "..."
