@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from unstill.cli.json_file import write_json
 from unstill.cli.options import Debug, Json, Seed, Workers
+from unstill.cli.out_folder import check_folder, make_folder
+from unstill.cli.progress import progress_bars
 from unstill.cli.verb import Verb
 
 if TYPE_CHECKING:
     from unstill.workflows.demo import DemoResult
 
+_FILES = ("report.html", "results.json", "fit.svg")
 _TITLES = {
     "data": "read map and coordinates",
     "indexing": "choose the indexing",
@@ -48,7 +49,7 @@ def demo(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Explain a diffuse map by models of motion, and say how sure that is.
+    """Explain a diffuse map by models of motion: the main job.
 
     Chooses the indexing, fits three models with intervals, streams a supercell
     ensemble towards its ceiling, draws a difference map, and sets a null
@@ -66,7 +67,8 @@ def demo(
         from unstill.workflows.demo_json import demo_dict
         from unstill.workflows.demo_report import demo_page, demo_picture
 
-        page_path, json_path, picture_path = _outputs(out)
+        check_folder(out, _FILES)
+        page_path, json_path, picture_path = (out / name for name in _FILES)
         inputs = list(fetch(dataset).paths.values())
         parameters = {
             "dataset": dataset,
@@ -76,7 +78,7 @@ def demo(
             "command_line": _command_line(dataset, chosen, frames, seed, out),
         }
         provenance = verb.record(parameters, inputs=inputs, seed=seed).as_dict()
-        with _bars() as progress:
+        with progress_bars(_TITLES) as progress:
             result = run_demo(
                 dataset,
                 sections=chosen,
@@ -86,8 +88,9 @@ def demo(
                 progress=progress,
             )
         verb.result = demo_dict(result)
+        make_folder(out)
         write_page(demo_page(result, provenance, verb.warnings), page_path)
-        _write_json(json_path, {**verb.result, "provenance": provenance})
+        write_json(json_path, {**verb.result, "provenance": provenance})
         verb.output("report", page_path)
         verb.output("results", json_path)
         if "fit" in chosen:
@@ -106,25 +109,6 @@ def _sections(text: str) -> list[str]:
     return chosen
 
 
-def _outputs(folder: Path) -> tuple[Path, Path, Path]:
-    """Paths of the three files; fails before any work if they cannot be written."""
-    from unstill.errors import OutputError
-    from unstill.io.atomic import check_writable
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            "the output folder cannot be made",
-            found=f"{folder}: {error.strerror}",
-            fix="give another folder with -o",
-        ) from error
-    paths = folder / "report.html", folder / "results.json", folder / "fit.svg"
-    for path in paths:
-        check_writable(path)
-    return paths
-
-
 def _command_line(
     dataset: str, sections: list[str], frames: int | None, seed: int, out: Path
 ) -> str:
@@ -137,47 +121,6 @@ def _command_line(
         f"-o {out}",
     ]
     return " ".join(parts)
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    from unstill.io.atomic import atomic_path
-    from unstill.provenance.record import plain
-
-    with atomic_path(path) as temporary:
-        text = json.dumps(plain(content), indent=2, allow_nan=False, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
-
-
-@contextmanager
-def _bars() -> Iterator[Callable[[str, int, int], None]]:
-    """One bar a part, on stderr; where that is no terminal, one line a part."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-    )
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        tasks: dict[str, Any] = {}
-
-        def progress(part: str, done: int, total: int) -> None:
-            if part not in tasks:
-                tasks[part] = bars.add_task(_TITLES[part], total=total)
-                if not console.is_terminal:
-                    console.print(_TITLES[part])
-            bars.update(tasks[part], completed=done, total=total)
-
-        yield progress
 
 
 def _tell(verb: Verb, result: DemoResult) -> None:
