@@ -9,6 +9,7 @@ import gemmi
 import numpy as np
 
 from unstill.crystal.crystal import Crystal
+from unstill.crystal.displacement import cartesian_rotation
 from unstill.crystal.hkl_grid import Triple
 from unstill.errors import InputError
 from unstill.shapes import HklIndex, Int, Integer
@@ -34,6 +35,21 @@ def laue_operations(crystal: Crystal) -> Int[np.ndarray, "n_operations 3 3"]:
     (8, 3, 3)
     """
     return _operations_of(crystal.space_group)
+
+
+def check_metric(crystal: Crystal) -> None:
+    """Refuse a space group that the unit cell does not have.
+
+    Averaging over such a group, declared by mistake, would mix points that
+    differ in resolution.
+
+    Raises
+    ------
+    InputError
+        If an operation changes lengths by more than 1 % in this cell.
+    """
+    for operation in laue_operations(crystal):
+        cartesian_rotation(crystal, operation.astype(float))
 
 
 def index_operations(crystal: Crystal, divisions: Triple) -> Int[np.ndarray, "n_operations 3 3"]:

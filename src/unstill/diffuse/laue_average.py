@@ -8,7 +8,7 @@ import numpy as np
 
 from unstill.crystal import Crystal
 from unstill.crystal.hkl_grid import Triple
-from unstill.crystal.symmetry import map_to_asu
+from unstill.crystal.symmetry import check_metric, map_to_asu
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +37,9 @@ class LaueAverage:
         Raises
         ------
         InputError
-            If the divisions do not allow the Laue group.
+            If the unit cell or the divisions do not allow the Laue group.
         """
+        check_metric(crystal)
         asu = map_to_asu(crystal, index.astype(np.int64), divisions)
         low = asu.min(axis=0)
         span = asu.max(axis=0) - low + 1

@@ -12,7 +12,7 @@ import numpy as np
 from unstill.crystal import Crystal
 from unstill.crystal.hkl_grid import Triple
 from unstill.crystal.supercell import supercell
-from unstill.crystal.symmetry import index_operations
+from unstill.crystal.symmetry import check_metric, index_operations
 from unstill.diffuse.frames import MAX_BOX_DRIFT, box_deviation, cell_of, true_box
 from unstill.ensembles import Ensemble
 from unstill.ensembles.supercell import build_supercell
@@ -92,6 +92,7 @@ def open_frames(
         found = _of_models(model, divisions, cell, space_group, stride)
     # Fails now rather than after hours of summing.
     index_operations(found.crystal, divisions)
+    check_metric(found.crystal)
     if found.crystal.n_operations == 1 and space_group is None and np.prod(divisions) > 1:
         warnings.warn(
             "the space group is P 1, so nothing but Friedel mates is averaged; "
@@ -218,7 +219,8 @@ def _of_models(
     if np.prod(divisions) > 1:
         warnings.warn(
             "in each frame all unit cells of the supercell are alike, so diffuse intensity lies "
-            "on the Bragg positions only; a simulation of the supercell shows what lies between",
+            "on the Bragg positions only; a simulation of the supercell shows what lies between "
+            "(models that fill the supercell already need --unit-cell)",
             UnstillWarning,
             stacklevel=3,
         )

@@ -15,7 +15,7 @@ import numpy as np
 
 from unstill.crystal import Crystal, HklGrid
 from unstill.crystal.hkl_grid import Triple
-from unstill.crystal.symmetry import index_operations
+from unstill.crystal.symmetry import check_metric, index_operations
 from unstill.errors import FormatError, InputError
 from unstill.io.atomic import atomic_path
 from unstill.io.cell_check import check_same_cell, require_crystal
@@ -79,7 +79,10 @@ def read_hkl_text(
         divisions = (1, 1, 1) if whole else guess_divisions(path, hkl)
     scale = (1, 1, 1) if whole else divisions
     points = _points(table, HklGrid((0, 0, 0), (1, 1, 1), scale).index_of(hkl, tolerance=0.1))
-    operations = None if has_friedel_pairs(points.index) else index_operations(crystal, divisions)
+    if has_friedel_pairs(points.index):
+        return map_of(path, points, crystal, divisions)
+    check_metric(crystal)
+    operations = index_operations(crystal, divisions)
     return map_of(path, points, crystal, divisions, operations=operations)
 
 

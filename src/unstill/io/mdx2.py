@@ -22,7 +22,7 @@ import numpy as np
 
 from unstill.crystal import Crystal, HklGrid
 from unstill.crystal.hkl_grid import Triple
-from unstill.crystal.symmetry import index_operations
+from unstill.crystal.symmetry import check_metric, index_operations
 from unstill.errors import FormatError
 from unstill.io.cell_check import check_same_cell, require_crystal
 from unstill.io.point_list import PointList, guess_divisions, map_of
@@ -179,6 +179,7 @@ def _from_table(
     count = table["count"][()] if "count" in table else None
     intensity = np.asarray(table["intensity"][()], dtype=float)
     points = PointList(index, intensity, None if sigma is None else sigma.astype(float), count)
+    check_metric(crystal)
     return map_of(
         path, points, crystal, divisions, operations=index_operations(crystal, divisions)
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from unstill.crystal import HklGrid
 from unstill.crystal.hkl_grid import Triple
-from unstill.crystal.symmetry import index_operations, map_to_asu
+from unstill.crystal.symmetry import check_metric, index_operations, map_to_asu
 from unstill.errors import InputError
 from unstill.maps.intensity_map import IntensityMap
 
@@ -49,6 +49,7 @@ def symmetrize(
         differ along axes that it mixes, or weights by sigma are asked of a map
         without sigma.
     """
+    check_metric(full.crystal)
     if weights == "sigma" and full.sigma is None:
         raise InputError(
             "the map has no sigma to weight by",
