@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from moving_atoms import CRYSTAL, DIVISIONS, ArrayFrames, RandomFrames, make_frames
@@ -125,6 +127,7 @@ def test_an_unknown_selection_is_refused() -> None:
 
 
 def test_all_weight_on_one_frame_is_refused() -> None:
-    sums = sums_of(make_frames(4), weights=np.array([0.0, 1.0, 0.0, 0.0]))
+    sums = sums_of(make_frames(4), n_blocks=1)
+    sums = replace(sums, weight_squared=sums.weight**2)
     with pytest.raises(InputError, match="all the weight on one frame"):
         diffuse_intensity(sums)

@@ -14,6 +14,9 @@ from unstill.errors import InputError
 MAX_BOX_DRIFT = 0.005
 """Largest relative change of a box length, or of an angle in radians, that is accepted."""
 
+FARTHEST = 1e6
+"""Å from the origin; NetCDF fills frames that were never written with 9.97e36."""
+
 _HYDROGEN = ("H", "D", "T")
 
 
@@ -53,7 +56,7 @@ class FramePlacement:
         Raises
         ------
         InputError
-            If a coordinate is not finite, the number of atoms is wrong, or the
+            If a coordinate is not finite or absurd, the number of atoms is wrong, or the
             box is impossible or too far from the supercell.
         """
         self._check(coord, frame)
@@ -92,6 +95,15 @@ class FramePlacement:
                 found=f"frame {frame} (counting from 0), {len(bad)} atoms, the first at "
                 f"position {bad[0]}",
                 fix="leave out this part of the trajectory, or repair it",
+            )
+
+        if np.abs(coord).max(initial=0) > FARTHEST:
+            bad = np.flatnonzero((np.abs(coord) > FARTHEST).any(axis=1))
+            raise InputError(
+                "coordinates are out of all bounds",
+                found=f"frame {frame} (counting from 0), {len(bad)} atoms more than "
+                f"{FARTHEST:g} Å from the origin, the first at position {bad[0]}",
+                fix="leave out this part of the trajectory, or copy the file again",
             )
 
     def _vectors(self, box: np.ndarray | None, frame: int) -> np.ndarray:

@@ -22,6 +22,7 @@ from unstill.diffuse.groups import AtomGroups, group_atoms
 from unstill.diffuse.sum_frames import Chunk, FrameSummer
 from unstill.errors import InputError, UnstillWarning
 from unstill.maps.block_sums import BlockSums
+from unstill.parallel import physical_memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +183,7 @@ def prepare_run(
     placement = FramePlacement(cell, n_atoms, max_box_drift)
     summer = FrameSummer(
         supercell=cell,
-        index=friedel_half(crystal, d_min, divisions),
+        index=_points(crystal, d_min, divisions),
         groups=_groups(selections, n_atoms),
         element=np.char.upper(np.asarray(source.atoms.element, dtype=str)),
         occupancy=_checked_numbers("occupancy", occupancy, n_atoms),
@@ -190,14 +191,18 @@ def prepare_run(
         engine_options=engine_options,
         source=source if random_access(source) else None,
     )
+    given_weights = _checked_numbers("weights", weights, source.n_frames)
+    _check_weights(given_weights)
+    n_blocks = min(n_blocks, source.n_frames)
+    _check_memory(n_blocks, len(summer.groups.names), len(summer.index))
     return DiffuseRun(
         source=source,
         crystal=crystal,
         divisions=divisions,
         d_min=float(d_min),
-        n_blocks=min(n_blocks, source.n_frames),
+        n_blocks=n_blocks,
         chunk_size=chunk_size,
-        weights=_checked_numbers("weights", weights, source.n_frames),
+        weights=given_weights,
         summer=summer,
     )
 
@@ -220,6 +225,50 @@ def _aligned(
         )
     box = None if first.box is None else first.box[0]
     return placement.aligned_to(placement.place(first.coord[0], box, 0), atoms)
+
+
+def _points(crystal: Crystal, d_min: float, divisions: Triple) -> np.ndarray:
+    # A typing error in d_min must not fill the memory: checked before anything is made.
+    if np.isfinite(d_min) and d_min > 0:
+        expected = 2 * np.pi / 3 * supercell(crystal, divisions).volume / d_min**3
+        _check_memory(1, 1, expected)
+    index = friedel_half(crystal, d_min, divisions)
+    if len(index) < 2:
+        raise InputError(
+            "no point but the origin lies within the resolution limit",
+            found=f"d_min {d_min:g} Å",
+            fix="lower --d-min",
+        )
+    return index
+
+
+def _check_memory(n_blocks: int, n_selections: int, n_points: float) -> None:
+    # S1 is complex, S2 is real, and a few lists of points go along.
+    needed = n_points * (24.0 * n_blocks * n_selections + 200)
+    if needed > physical_memory():
+        raise InputError(
+            "the block sums do not fit into the memory of this machine",
+            found=f"{n_points:.3g} points, {n_blocks} blocks, {n_selections} selections: "
+            f"{needed / 2**30:.3g} GB of {physical_memory() / 2**30:.3g} GB",
+            fix="raise --d-min, or use fewer blocks or selections",
+        )
+
+
+def _check_weights(weights: np.ndarray) -> None:
+    if np.count_nonzero(weights) < 2:
+        raise InputError(
+            "the variance of one frame is not defined",
+            found="all the weight on one frame",
+            fix="give weight to at least two frames",
+        )
+    # The sums hold products and squares of weights.
+    largest = float(weights.max())
+    if not 1e-100 < largest < 1e100:
+        raise InputError(
+            "the weights are out of range",
+            found=f"the largest is {largest:g}",
+            fix="multiply all of them by one number; only their ratios matter",
+        )
 
 
 def _groups(selections: Mapping[str, np.ndarray] | None, n_atoms: int) -> AtomGroups:

@@ -70,6 +70,7 @@ def open_trajectory(
     """
     if not paths:
         return _models(topology, stride, selection)
+    _warn_of_repeats(paths)
     atoms, crystal = read_topology(topology)
     files = [_opened(Path(path)) for path in paths]
     n_atoms = atoms.array_length()
@@ -123,6 +124,18 @@ def _opened(path: Path) -> Any:
             stacklevel=3,
         )
     return file
+
+
+def _warn_of_repeats(paths: Sequence[Path]) -> None:
+    places = [Path(path).resolve() for path in paths]
+    repeated = sorted({place.name for place in places if places.count(place) > 1})
+    if repeated:
+        warnings.warn(
+            f"{', '.join(repeated)} is given more than once: its frames count as often, and "
+            "halves of the run that share frames agree too well (CC_max)",
+            UnstillWarning,
+            stacklevel=4,
+        )
 
 
 def _without_virtual_sites(trajectory: Trajectory) -> Trajectory:

@@ -99,11 +99,12 @@ class _XtcReader:
         if len(coord) != 1:
             raise unreadable_frame(self._path, number, "it holds nothing")
         self._next = number + 1
-        return coord[0] * np.float32(ANGSTROM_PER_NM), _box(box[0])
+        return coord[0] * np.float32(ANGSTROM_PER_NM), _box(None if box is None else box[0])
 
 
-def _box(vectors: np.ndarray) -> np.ndarray | None:
-    return vectors * ANGSTROM_PER_NM if np.any(vectors) else None
+def _box(vectors: np.ndarray | None) -> np.ndarray | None:
+    # mdtraj gives no box at all in place of one of zeros.
+    return None if vectors is None or not np.any(vectors) else vectors * ANGSTROM_PER_NM
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ cores and may use two runs several times slower.
 """
 
 from unstill.parallel.cpu import cpu_count
+from unstill.parallel.memory import physical_memory
 from unstill.parallel.ordered_map import ordered_map
 from unstill.parallel.processes import WorkerDiedError
 
-__all__ = ["WorkerDiedError", "cpu_count", "ordered_map"]
+__all__ = ["WorkerDiedError", "cpu_count", "ordered_map", "physical_memory"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import threading
 import uuid
 from collections import deque
@@ -14,6 +15,9 @@ from unstill.optional import require
 
 # One task a thread of each worker: transforms keep work space that two threads must not share.
 _tasks = threading.local()
+
+
+_ADDRESS = re.compile(r"inproc://\S+|(\w+://)?(\[[0-9a-fA-F:]+\]|[^\s:/\[\]]+):\d+")
 
 
 def map_on_cluster(
@@ -55,6 +59,13 @@ def map_on_cluster(
 
 
 def _connect(distributed: Any, address: str) -> Any:
+    # Given something else, distributed fails late and prints a traceback when it cleans up.
+    if _ADDRESS.fullmatch(address) is None:
+        raise InputError(
+            "this is not the address of a Dask scheduler",
+            found=repr(address),
+            fix="give one such as tcp://host:8786",
+        )
     try:
         client = distributed.Client(address, timeout="15s", set_as_default=False)
     except (OSError, ValueError) as error:
