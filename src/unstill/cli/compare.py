@@ -9,6 +9,7 @@ import typer
 
 from unstill.cli.map_input import read_map_input
 from unstill.cli.options import Debug, DMax, DMin, Json, Model, Out, SpaceGroup, UnitCell
+from unstill.cli.outputs import check_outputs
 from unstill.cli.verb import Verb
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def compare(
         from unstill.maps.compare import compare as compare_maps
 
         inputs = [path for path in (a, b, blocks, model) if path is not None]
+        if out is not None:
+            check_outputs([out], inputs)
         record = verb.record(
             {
                 "a": a,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unstill.cli.options import Debug, Json, SpaceGroup, UnitCell, Workers, positive
+from unstill.cli.outputs import check_map_format, check_outputs
 from unstill.cli.progress import progress_bar
 from unstill.cli.verb import Verb
 
@@ -124,12 +125,14 @@ def diffuse(
         from unstill.diffuse.open_frames import open_frames
 
         paths = trajectories or []
-        files = _outputs(out, blocks_out, bragg_out, select or [])
         inputs = [model, *paths, *([weights] if weights else [])]
+        files = _outputs(out, blocks_out, bragg_out, select or [], inputs)
         provenance = verb.record(given, inputs=inputs).as_dict()
         opened = open_frames(
             model, paths, supercell, unit_cell=unit_cell, space_group=space_group, stride=stride
         )
+        selections = _selections(opened, select or [])
+        _leave_out_cross(verb, files, selections)
         checkpoint = out.with_name(f"{out.name}.checkpoint")
         if checkpoint.exists() and not resume:
             verb.warn(f"starting again, although {checkpoint} could be continued with --resume")
@@ -140,7 +143,7 @@ def diffuse(
             divisions=supercell,
             d_min=d_min,
             n_blocks=blocks,
-            selections=_selections(opened, select or []),
+            selections=selections,
             weights=_read_weights(weights),
             remove_drift=remove_drift,
             reference=_reference(model, opened, align_to),
@@ -160,19 +163,16 @@ def diffuse(
 
 
 def _outputs(
-    out: Path, blocks_out: Path | None, bragg_out: Path | None, select: list[str]
+    out: Path,
+    blocks_out: Path | None,
+    bragg_out: Path | None,
+    select: list[str],
+    inputs: list[Path],
 ) -> dict[str, Path]:
     """Every file that will be written; fails now if one could not be."""
     from unstill.errors import InputError
-    from unstill.io.atomic import check_writable
-    from unstill.io.map_files import WRITERS
 
-    if out.suffix.lower() not in WRITERS:
-        raise InputError(
-            "no map format has this suffix",
-            found=repr(out.suffix),
-            fix=f"use one of: {', '.join(WRITERS)}",
-        )
+    check_map_format(out)
     files = {"map": out}
     parts = [_name_of(text) for text in select]
     for part in [*parts, *(["cross"] if len(parts) > 1 else [])]:
@@ -182,14 +182,7 @@ def _outputs(
             )
         files[f"map_{part}"] = out.with_name(f"{out.stem}_{part}{out.suffix}")
     files |= {name: path for name, path in (("blocks", blocks_out), ("bragg", bragg_out)) if path}
-    if len({path.absolute() for path in files.values()}) < len(files):
-        raise InputError(
-            "two outputs have the same path",
-            found=", ".join(map(str, files.values())),
-            fix="give each its own name",
-        )
-    for path in files.values():
-        check_writable(path)
+    check_outputs(files.values(), inputs)
     return files
 
 
@@ -208,6 +201,23 @@ def _selections(opened: SupercellFrames, select: list[str]) -> dict[str, np.ndar
         _name_of(text): atom_mask(opened.frames.atoms, text.partition("=")[2] or text)
         for text in select
     }
+
+
+def _leave_out_cross(
+    verb: Verb, files: dict[str, Path], selections: dict[str, np.ndarray]
+) -> None:
+    """Write no cross term of parts that share atoms: these would be subtracted twice."""
+    import numpy as np
+
+    if "map_cross" not in files:
+        return
+    shared = int((np.sum(list(selections.values()), axis=0) > 1).sum())
+    if shared:
+        del files["map_cross"]
+        verb.warn(
+            f"no cross term is written, because the selections share {shared} atoms; "
+            "select parts that exclude each other"
+        )
 
 
 def _reference(model: Path, opened: SupercellFrames, align_to: AlignTo) -> np.ndarray | None:
@@ -274,11 +284,16 @@ def _summary(
     from unstill.diffuse import cc_max
     from unstill.errors import InputError
 
-    try:
-        ceiling = cc_max(sums)
-    except InputError as error:
-        ceiling = None
-        verb.warn(f"CC_max is not known: {error}")
+    ceiling = None
+    _, squares, weight, _ = sums.totals("all")
+    mean_intensity = float(main.intensity[main.measured].mean())
+    if mean_intensity * sums.n_cells < 1e-10 * float(squares.mean()) / weight:
+        verb.warn("the frames are all alike: the map holds nothing but rounding errors")
+    else:
+        try:
+            ceiling = cc_max(sums)
+        except InputError as error:
+            verb.warn(f"CC_max is not known: {error}")
     return {
         "unit_cell": sums.crystal.unit_cell,
         "space_group": sums.crystal.space_group,
@@ -290,7 +305,7 @@ def _summary(
         "n_frames": sums.total_frames,
         "n_blocks": sums.n_blocks,
         "selections": list(sums.selections),
-        "mean_intensity": float(main.intensity[main.measured].mean()),
+        "mean_intensity": mean_intensity,
         "mean_box": sums.provenance["mean_box"],
         "cc_max": ceiling.split_half if ceiling else None,
         "cc_max_closed_form": ceiling.closed_form if ceiling else None,

@@ -10,6 +10,7 @@ import typer
 from unstill.cli.compare import Reindex
 from unstill.cli.map_input import Divisions, read_map_input
 from unstill.cli.options import Debug, DMax, DMin, Json, Model, Out, Seed, SpaceGroup, UnitCell
+from unstill.cli.outputs import check_map_format, check_outputs
 from unstill.cli.verb import Verb
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def info(
     Example: unstill map info data.nxs
     """
     with Verb("map info", as_json=as_json, debug=debug) as verb:
+        if out is not None:
+            check_outputs([out], [path])
         full = _read(verb, path, unit_cell, space_group, model, divisions)
         grid = full.grid
         verb.result = {
@@ -230,6 +233,10 @@ def difference(
             "model": model, "out": out, "z_out": z_out,
         }  # fmt: skip
         inputs = [given for given in (a, b, model) if given is not None]
+        written = [given for given in (out, z_out) if given is not None]
+        for given in written:
+            check_map_format(given)
+        check_outputs(written)
         record = verb.record(parameters, inputs=inputs, seed=seed)
         known: Any = {"unit_cell": unit_cell, "space_group": space_group, "model": model}
         first = read_map_input(a, **known, partner=b)
@@ -282,6 +289,7 @@ def slice_(
         normal, value = _plane(plane)
         if out.suffix.lower() not in (".csv", ".png", ".svg", ".pdf"):
             raise typer.BadParameter("--out must end in .png, .svg, .pdf or .csv")
+        check_outputs([out], [path])
         from unstill.io.plane_csv import write_plane_csv
         from unstill.maps.isotropic import split_isotropic
         from unstill.maps.slices import extract_plane

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,8 +49,11 @@ def write_plane_image(plane: Plane, path: Path, *, signed: bool, percent: float 
         )
     low, high = _range(plane, signed, percent)
     figure = _draw(plane, low, high, signed)
+    # In memory first: on a full disk matplotlib raises errors of its own making.
+    picture = io.BytesIO()
+    figure.savefig(picture, format=path.suffix.lower()[1:], dpi=160, bbox_inches="tight")
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=160, bbox_inches="tight")
+        temporary.write_bytes(picture.getvalue())
 
 
 def _range(plane: Plane, signed: bool, percent: float) -> tuple[float, float]:
