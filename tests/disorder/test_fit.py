@@ -207,6 +207,40 @@ def test_a_map_of_another_cell_is_refused(monoclinic: Ensemble, triclinic: Ensem
         fit(measured(other, other.theta()), model)
 
 
+def test_an_operator_that_takes_the_axes_elsewhere_is_refused(monoclinic: Ensemble) -> None:
+    model = RigidTranslation(ModelAtoms.of(monoclinic))
+    data = measured(model, model.theta())
+    with pytest.raises(InputError, match="wrong cell"):
+        fit(data, model, reindex="l,k,-h")
+
+
+def test_a_model_of_less_symmetry_than_the_map_is_told(monoclinic: Ensemble) -> None:
+    assert monoclinic.crystal is not None
+    model = RigidTranslation(ModelAtoms.of(monoclinic))
+    alone = Crystal(monoclinic.crystal.unit_cell, "P 1")
+    lower = RigidTranslation(ModelAtoms.of(monoclinic.replace(crystal=alone)))
+    with pytest.warns(UnstillWarning, match="less symmetry than the map"):
+        fit(measured(model, model.theta()), lower, n_bootstrap=0)
+
+
+def test_fewer_points_than_free_numbers_are_refused(monoclinic: Ensemble) -> None:
+    model = RigidTranslation(ModelAtoms.of(monoclinic))
+    data = measured(model, model.theta())
+    few = np.random.default_rng(3).choice(np.flatnonzero(data.measured), 8, replace=False)
+    mask = np.ones(data.grid.size, dtype=bool)
+    mask[few] = False
+    with pytest.raises(InputError, match="too few points"):
+        fit(data.replace(mask=mask.reshape(data.grid.shape)), model, reindex="none")
+
+
+def test_a_map_without_anisotropic_part_is_refused(monoclinic: Ensemble) -> None:
+    model = RigidTranslation(ModelAtoms.of(monoclinic))
+    data = measured(model, model.theta())
+    flat = data.replace(intensity=np.where(data.measured, 5.0, np.nan))
+    with pytest.raises(InputError, match="no anisotropic part"):
+        fit(flat, model, reindex="none")
+
+
 def test_limits_beyond_the_map_are_refused(monoclinic: Ensemble) -> None:
     model = RigidTranslation(ModelAtoms.of(monoclinic))
     data = measured(model, model.theta())

@@ -1,18 +1,16 @@
-"""One optimiser for all disorder models."""
+"""A disorder model fitted to a measured map."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import OptimizeResult, minimize
 
 from unstill.crystal import Crystal, HklGrid
 from unstill.crystal.reindexing import IDENTITY, parse_operator
 from unstill.crystal.same_lattice import same_lattice
-from unstill.disorder.fit_data import Weighting, fit_data
+from unstill.disorder.fit_data import FitData, Weighting, fit_data, has_symmetry_of
 from unstill.disorder.fit_result import FitResult
 from unstill.disorder.intervals import (
     block_numbers,
@@ -21,13 +19,8 @@ from unstill.disorder.intervals import (
     curvature,
     standard_errors,
 )
-from unstill.disorder.model import (
-    DisorderModel,
-    ModelGrid,
-    PreparedModel,
-    Theta,
-    bounds,
-)
+from unstill.disorder.model import DisorderModel, ModelGrid, Theta, bounds
+from unstill.disorder.optimum import Optimum, find_optimum
 from unstill.disorder.projection import Isotropic, Projection, Solution
 from unstill.errors import InputError, UnstillWarning
 from unstill.maps.common_split import outside_limits
@@ -40,11 +33,7 @@ from unstill.maps.reindex import reindex as reindex_map
 D_MIN, D_MAX = 1.6, 20.0
 """Default resolution range of a fit (Å)."""
 
-_MOST_ITERATIONS = 300
-_FEW_PARAMETERS = 3
-_MOST_STEPS = 40
-
-ProgressCallback = Callable[[int, int], None]
+_NO_SIGNAL = 1e-12
 
 
 def fit(
@@ -59,7 +48,7 @@ def fit(
     start: Theta | None = None,
     n_bootstrap: int = 200,
     seed: int = 0,
-    progress: ProgressCallback | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> FitResult:
     r"""Fit a disorder model to a measured diffuse map.
 
@@ -104,24 +93,29 @@ def fit(
     Raises
     ------
     InputError
-        If the cells differ by more than 1 %, or nothing is measured between
-        the limits.
+        If the cells differ by more than 1 %, nothing is measured between the
+        limits, fewer points are than free numbers, or the map has no
+        anisotropic part.
     """
-    _check_lattice(observed, model)
+    _check_lattice(observed.crystal, model)
+    _compare_laue_classes(observed.crystal, model.atoms.crystal)
     d_min = max(D_MIN, observed.d_min) if d_min is None else d_min
     covering = HklGrid.covering(model.atoms.crystal, d_min, observed.grid.divisions)
     calculated = ModelGrid(model, covering, d_min=d_min)
     moved, operator, candidates = _indexed(
         observed, calculated.map(model.starts()[0]), reindex, d_min, d_max
     )
+    # An operator that the user names may take the axes elsewhere.
+    _check_lattice(moved.crystal, model)
     # One cell decides which voxel lies in which shell.
     moved = moved.replace(
         crystal=Crystal(model.atoms.crystal.unit_cell, moved.crystal.space_group)
     )
     data = fit_data(moved, model.atoms.crystal, d_min=d_min, d_max=d_max, weighting=weighting)
     projection = Projection(data, isotropic)
-    prepared = _Counted(calculated.prepared.at(calculated.numbers(data.index)), progress)
-    found = _minimised(model, prepared, projection, start)
+    _check_substance(data, projection, model)
+    prepared = calculated.prepared.at(calculated.numbers(data.index))
+    found = find_optimum(model, prepared, projection, start=start, progress=progress)
     intensity, jacobian = prepared.with_jacobian(found.theta)
     solution = projection.solve(intensity)
     stderr = standard_errors(
@@ -173,58 +167,41 @@ def fit(
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Optimum:
-    theta: Theta
-    n_evaluations: int
-    converged: bool
-    message: str
-
-
-def _check_lattice(observed: IntensityMap, model: DisorderModel) -> None:
-    if not same_lattice(observed.crystal, model.atoms.crystal, tolerance=CELL_TOLERANCE):
+def _check_lattice(crystal: Crystal, model: DisorderModel) -> None:
+    if not same_lattice(crystal, model.atoms.crystal, tolerance=CELL_TOLERANCE):
         raise InputError(
             "wrong cell: map and model differ by more than 1 %",
-            found=f"{observed.crystal.unit_cell} and {model.atoms.crystal.unit_cell}",
-            fix="use coordinates of this crystal form",
+            found=f"{crystal.unit_cell} and {model.atoms.crystal.unit_cell}",
+            fix="use coordinates of this crystal form, and an operator that the lattice allows",
         )
 
 
-def _approach(
-    model: DisorderModel,
-    prepared: PreparedModel,
-    projection: Projection,
-    theta: Theta,
-    *,
-    least_gain: float,
-) -> Theta:
-    """Come near the minimum by damped Gauss–Newton steps (Levenberg, Marquardt).
+def _compare_laue_classes(observed: Crystal, model: Crystal) -> None:
+    if not has_symmetry_of(model, observed):
+        warnings.warn(
+            f"the model is in {model.space_group}, which has less symmetry than the map in "
+            f"{observed.space_group}: only the atoms of the model and their mates in "
+            f"{model.space_group} scatter",
+            UnstillWarning,
+            stacklevel=3,
+        )
 
-    L-BFGS needs hundreds of evaluations to learn the curvature of 21 entries of
-    a tensor; the residuals give it away.
-    """
-    low, high = np.array(bounds(model.parameters)).T
-    damping = 1e-2
-    intensity, jacobian = prepared.with_jacobian(theta)
-    solution = projection.solve(intensity)
-    for _ in range(_MOST_STEPS):
-        weighted = np.vstack([solution.scale * jacobian, intensity]) * projection.root_weight
-        j = projection.without_curve(weighted)
-        normal, right = j @ j.T, j @ solution.residual
-        diagonal = np.diag(normal) + 1e-12 * np.trace(normal)
-        step = np.linalg.solve(normal + damping * np.diag(diagonal), right)[:-1]
-        trial = np.clip(theta + np.clip(step, -1, 1), low, high)
-        tried, slopes = prepared.with_jacobian(trial)
-        better = projection.solve(tried)
-        if better.cost > solution.cost:
-            damping *= 10
-            continue
-        gain = solution.cost - better.cost
-        theta, intensity, jacobian, solution = trial, tried, slopes, better
-        damping = max(damping / 5, 1e-9)
-        if gain < least_gain:
-            break
-    return theta
+
+def _check_substance(data: FitData, projection: Projection, model: DisorderModel) -> None:
+    n_free = projection.n_curve + 1 + len(model.parameters)
+    if data.n_points <= n_free:
+        raise InputError(
+            "too few points for a fit",
+            found=f"{data.n_points} Laue-unique points for {n_free} free numbers",
+            fix="widen d_min and d_max, or unmask more of the map",
+        )
+    # Relative to the data, rounding leaves some 1e-30; measured maps have 1e-3 or more.
+    if projection.total <= _NO_SIGNAL * float(data.weight @ data.intensity**2):
+        raise InputError(
+            "the map has no anisotropic part to fit",
+            found="intensities that are a smooth function of the resolution",
+            fix="check that this is the diffuse map, and that it is not flattened",
+        )
 
 
 def _indexed(
@@ -235,64 +212,6 @@ def _indexed(
         return reindex_map(observed, operator), operator.name, ()
     choice = choose_indexing(calculated, observed, d_min=d_min, d_max=d_max)
     return choice.reindexed, choice.operator.name, choice.candidates
-
-
-class _Counted:
-    """A prepared model that counts its evaluations and tells them."""
-
-    def __init__(self, prepared: PreparedModel, progress: ProgressCallback | None) -> None:
-        self._prepared, self._progress, self.n_evaluations = prepared, progress, 0
-
-    def intensity(self, theta: Theta) -> np.ndarray:
-        self._count()
-        return self._prepared.intensity(theta)
-
-    def with_jacobian(self, theta: Theta) -> tuple[np.ndarray, np.ndarray]:
-        self._count()
-        return self._prepared.with_jacobian(theta)
-
-    def at(self, numbers: np.ndarray) -> PreparedModel:
-        return _Counted(self._prepared.at(numbers), self._progress)
-
-    def _count(self) -> None:
-        self.n_evaluations += 1
-        if self._progress is not None:
-            self._progress(self.n_evaluations, max(_MOST_ITERATIONS, self.n_evaluations))
-
-
-def _minimised(
-    model: DisorderModel,
-    prepared: _Counted,
-    projection: Projection,
-    start: Theta | None,
-) -> _Optimum:
-    def cost(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        intensity, jacobian = prepared.with_jacobian(theta)
-        solution = projection.solve(intensity)
-        return solution.cost, projection.gradient(solution, jacobian)
-
-    starts = model.starts() if start is None else (start,)
-    if len(starts[0]) > _FEW_PARAMETERS:
-        # From each start a little way, from where the best of them leads to the end.
-        starts = tuple(
-            _approach(model, prepared, projection, theta, least_gain=1e-4) for theta in starts
-        )
-    best = starts[0]
-    if len(starts) > 1:
-        best = min(starts, key=lambda theta: projection.solve(prepared.intensity(theta)).cost)
-    if len(best) > _FEW_PARAMETERS:
-        best = _approach(model, prepared, projection, best, least_gain=1e-7)
-    found: OptimizeResult = minimize(
-        cost,
-        best,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=bounds(model.parameters),
-        options={"maxiter": _MOST_ITERATIONS, "ftol": 1e-10, "gtol": 1e-6},
-    )
-    return _Optimum(
-        np.asarray(found.x), prepared.n_evaluations, bool(found.success), str(found.message)
-    )
 
 
 def _maps(
@@ -328,7 +247,7 @@ def _at_bounds(model: DisorderModel, theta: Theta) -> tuple[str, ...]:
 
 def _warn(
     solution: Solution,
-    found: _Optimum,
+    found: Optimum,
     at_bounds: tuple[str, ...],
     undetermined: tuple[str, ...],
 ) -> None:

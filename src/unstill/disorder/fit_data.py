@@ -146,10 +146,16 @@ def fit_data(
     return _weighted_by_shell(data) if kind == "shell" else data
 
 
-def _averaging_crystal(observed: Crystal, model: Crystal) -> Crystal:
+def has_symmetry_of(model: Crystal, observed: Crystal) -> bool:
+    """Tell whether the Laue group of the model holds that of the map."""
     of_model = {operation.tobytes() for operation in laue_operations(model)}
-    of_map = {operation.tobytes() for operation in laue_operations(observed)}
-    return observed if of_map <= of_model else Crystal(observed.unit_cell, "P 1")
+    return {operation.tobytes() for operation in laue_operations(observed)} <= of_model
+
+
+def _averaging_crystal(observed: Crystal, model: Crystal) -> Crystal:
+    if has_symmetry_of(model, observed):
+        return observed
+    return Crystal(observed.unit_cell, "P 1")
 
 
 def _voxel_weights(
