@@ -58,8 +58,14 @@ def test_output_that_cannot_be_written_fails_before_the_work(tmp_path: Path) -> 
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     done = run("demo", "-o", str(tmp_path / "file"))
     assert done.returncode == 1
-    assert "the output folder cannot be made" in done.stderr
+    assert "a file stands where the output folder should be" in done.stderr
     assert "fit" not in done.stderr.split()
+
+
+def test_a_demo_that_fails_leaves_no_folder(tmp_path: Path) -> None:
+    done = run("demo", "--dataset", "nonsense", "-o", str(tmp_path / "a" / "b"))
+    assert done.returncode == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_offline_the_measured_data_say_what_to_do(tmp_path: Path) -> None:
@@ -80,6 +86,22 @@ def test_datasets_list_names_licence_and_citation() -> None:
     found = json.loads(run("datasets", "list", "--json").stdout)
     assert [entry["name"] for entry in found["datasets"]] == ["bpti-simulated", "snase"]
     assert found["outputs"] == {}
+
+
+def test_the_list_of_data_sets_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "list.json"
+    found = json.loads(run("datasets", "list", "-o", str(path), "--json").stdout)
+    assert found["outputs"] == {"list": str(path)}
+    written = json.loads(path.read_text(encoding="utf-8"))
+    assert written["datasets"] == found["datasets"]
+    assert written["provenance"]["command"] == "unstill datasets list"
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_anything_is_fetched(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    done = run("datasets", "fetch", "snase", "-o", str(tmp_path / "file" / "sub"))
+    assert done.returncode == 1
+    assert "a file stands where the output folder should be" in done.stderr
 
 
 def test_fetched_files_can_be_copied_and_opened(tmp_path: Path) -> None:

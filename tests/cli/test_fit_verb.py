@@ -129,13 +129,25 @@ def test_options_that_do_not_go_together_are_bad_usage(files: tuple[Path, Path])
     assert unstill("fit", *files, "--disorder", "unknown").exit_code == 2
 
 
-def test_an_unwritable_output_leaves_nothing(files: tuple[Path, Path], tmp_path: Path) -> None:
-    missing = tmp_path / "missing"
-    for out, text in ((missing / "m.nxs", "does not exist"), (missing / "a", "could not be made")):
-        found = unstill("fit", *files, "--disorder", "translation", "-o", out)
+def test_an_unwritable_output_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    cases = {
+        tmp_path / "missing" / "m.nxs": "does not exist",
+        tmp_path / "m.xyz": "no map format has this suffix",
+        tmp_path / "file": "a file stands where",
+        tmp_path / "file" / "sub": "a file stands where",
+    }
+    for out, text in cases.items():
+        found = unstill("fit", "not-there.nxs", "not-there.cif", "-o", out)
         assert found.exit_code == 1
         assert text in found.stderr
-        assert not missing.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_fit_that_fails_leaves_no_folder(files: tuple[Path, Path], tmp_path: Path) -> None:
+    found = unstill("fit", *files, "--d-min", "30", "-o", tmp_path / "a" / "b")
+    assert found.exit_code == 1
+    assert not (tmp_path / "a").exists()
 
 
 def test_help_shows_an_example() -> None:

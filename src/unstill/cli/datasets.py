@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unstill.cli.json_file import write_json
 from unstill.cli.options import Debug, Json, Out
+from unstill.cli.out_folder import check_folder, make_folder
+from unstill.cli.outputs import check_map_format, check_outputs
 from unstill.cli.verb import Verb
 
 if TYPE_CHECKING:
@@ -22,15 +25,17 @@ def register(app: typer.Typer) -> None:
 
 
 @verbs.command("list")
-def list_(as_json: Json = False, debug: Debug = False) -> None:
-    """List the data sets: what they are, how large, under which licence.
+def list_(out: Out = None, as_json: Json = False, debug: Debug = False) -> None:
+    """List the data sets; -o writes the list as JSON.
 
     Example: unstill datasets list
     """
     with Verb("datasets list", as_json=as_json, debug=debug) as verb:
         from unstill.datasets import list_datasets
 
-        verb.record({})
+        record = verb.record({"out": out})
+        if out is not None:
+            check_outputs([out])
         found = list_datasets()
         verb.result = {"datasets": [_entry(dataset) for dataset in found]}
         for dataset in found:
@@ -39,6 +44,9 @@ def list_(as_json: Json = False, debug: Debug = False) -> None:
             verb.say(f"    {dataset.description}")
             verb.say(f"    licence: {dataset.licence}")
             verb.say(f"    cite: {dataset.citation} https://doi.org/{dataset.doi}")
+        if out is not None:
+            write_json(out, verb.result | {"provenance": record.as_dict()})
+            verb.output("list", out)
 
 
 @verbs.command("fetch")
@@ -48,16 +56,19 @@ def fetch_(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Bring a data set to this machine and verify it; -o copies it into a folder.
+    """Fetch a data set and verify it.
 
-    A folder named by the environment variable UNSTILL_DATA is looked in first.
+    -o copies the files into a folder. A folder named by the environment
+    variable UNSTILL_DATA is looked in before the network.
 
     Example: unstill datasets fetch snase
     """
     with Verb("datasets fetch", as_json=as_json, debug=debug) as verb:
-        from unstill.datasets import fetch
+        from unstill.datasets import fetch, find_dataset
 
         verb.record({"name": name, "out": out})
+        if out is not None:
+            check_folder(out, [Path(file.path).name for file in find_dataset(name).files])
         found = fetch(name)
         paths = dict(found.paths) if out is None else _copied(found.paths, out)
         verb.result = {"dataset": _entry(found.dataset), "origins": dict(found.origins)}
@@ -70,7 +81,7 @@ def fetch_(
 
 @verbs.command("regenerate")
 def regenerate_(out: Out = None, as_json: Json = False, debug: Debug = False) -> None:
-    """Make the embedded simulated map again and check it against the embedded one.
+    """Make the embedded map again and compare.
 
     Example: unstill datasets regenerate -o bpti_simulated.nxs
     """
@@ -78,6 +89,9 @@ def regenerate_(out: Out = None, as_json: Json = False, debug: Debug = False) ->
         from unstill.workflows.simulated_data import EMBEDDED, differing_voxels, regenerate
 
         verb.record({"dataset": EMBEDDED, "out": out})
+        if out is not None:
+            check_map_format(out)
+            check_outputs([out])
         made = regenerate(out)
         differing = differing_voxels(made)
         verb.result = {"n_measured": made.n_measured, "differing_voxels": differing}
@@ -119,7 +133,7 @@ def _copied(paths: Any, folder: Path) -> dict[str, Path]:
 
     from unstill.io.atomic import atomic_path
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     copies = {}
     for role, path in paths.items():
         copies[role] = folder / path.name

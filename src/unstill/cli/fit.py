@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unstill.cli.json_file import write_json
 from unstill.cli.map_input import read_map_input
 from unstill.cli.options import Debug, DMax, DMin, Json, Out, Seed, SpaceGroup, UnitCell
+from unstill.cli.out_folder import check_folder, make_folder
+from unstill.cli.outputs import check_map_format, check_outputs
 from unstill.cli.progress import progress_bar
 from unstill.cli.verb import Verb
 
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
     from unstill.disorder.transform import ModelAtoms
     from unstill.ensembles import Ensemble
     from unstill.provenance import Provenance
+
+
+_FOLDER = {"model_map": "model.nxs", "residual": "residual.nxs", "fit": "fit.json"}
 
 
 class Disorder(StrEnum):
@@ -113,8 +119,9 @@ def fit(
 
     Minimises Σ w (I_obs − k I_model − b(s))² with the scale k and a free
     isotropic curve b(s) eliminated, so that only the anisotropic part decides.
-    Default range 20 to 1.6 Å. -o names a folder for model.nxs (scaled),
-    residual.nxs and fit.json; or one file, a map of the model or a .json.
+    Default range 20 to 1.6 Å, or as far as the map reaches. -o names a folder
+    for model.nxs (scaled), residual.nxs and fit.json; or one file, a map of
+    the model or a .json.
 
     Example: unstill fit data.nxs model.cif --disorder liquid-like -o fitted
     """
@@ -142,6 +149,7 @@ def fit(
         }
         _check_options(disorder, confined=confined, anisotropic=anisotropic)
         inputs = [map_path, model_path]
+        files = _outputs(out, inputs)
         verb.record(parameters, inputs=inputs, seed=seed)
         structure = _structure(model_path, map_path, unit_cell, space_group)
         observed = read_map_input(
@@ -164,8 +172,7 @@ def fit(
         record = verb.record(parameters | {"d_min": found.d_min}, inputs=inputs, seed=seed)
         verb.result = found.as_dict()
         _say(verb, found)
-        if out is not None:
-            _write(verb, found, record, out)
+        _write(verb, found, record, files)
 
 
 def _check_options(disorder: Disorder, *, confined: bool, anisotropic: bool) -> None:
@@ -225,46 +232,28 @@ def _say(verb: Verb, found: FitResult) -> None:
         verb.say(f"{shell.d:7.2f}{shell.cc_aniso:11.3f}{shell.n:9d}")
 
 
-def _write(verb: Verb, found: FitResult, record: Provenance, out: Path) -> None:
+def _outputs(out: Path | None, inputs: list[Path]) -> dict[str, Path]:
+    """Every file that will be written; fails now if one could not be."""
+    if out is None:
+        return {}
+    if out.suffix == "" or out.is_dir():
+        check_folder(out, list(_FOLDER.values()))
+        return {name: out / file for name, file in _FOLDER.items()}
+    if out.suffix != ".json":
+        check_map_format(out)
+    check_outputs([out], inputs)
+    return {"fit" if out.suffix == ".json" else "model_map": out}
+
+
+def _write(verb: Verb, found: FitResult, record: Provenance, files: dict[str, Path]) -> None:
     from unstill.io import write_map
 
     notes = {**record.as_dict(), "fit": found.details()}
-    numbers = found.details() | {"provenance": record.as_dict()}
-    model = found.model_map.replace(provenance=notes)
-    if out.suffix == ".json":
-        _write_json(out, numbers)
-        verb.output("fit", out)
-    elif out.suffix:
-        write_map(model, out)
-        verb.output("model_map", out)
-    else:
-        _make_folder(out)
-        write_map(model, out / "model.nxs")
-        verb.output("model_map", out / "model.nxs")
-        write_map(found.residual.replace(provenance=notes), out / "residual.nxs")
-        verb.output("residual", out / "residual.nxs")
-        _write_json(out / "fit.json", numbers)
-        verb.output("fit", out / "fit.json")
-
-
-def _make_folder(folder: Path) -> None:
-    from unstill.errors import OutputError
-
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            "the output folder could not be made",
-            found=f"{folder}: {error}",
-            fix="give another path, or create the folders above it",
-        ) from error
-
-
-def _write_json(path: Path, whole: dict[str, Any]) -> None:
-    import json
-
-    from unstill.io.atomic import atomic_path
-    from unstill.provenance.record import plain
-
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(plain(whole), allow_nan=False, indent=1) + "\n")
+    maps = {"model_map": found.model_map, "residual": found.residual}
+    for name, path in files.items():
+        make_folder(path.parent)
+        if name == "fit":
+            write_json(path, found.details() | {"provenance": record.as_dict()})
+        else:
+            write_map(maps[name].replace(provenance=notes), path)
+        verb.output(name, path)
