@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unstill.cli.json_file import write_json
 from unstill.cli.map_input import read_map_input
 from unstill.cli.options import Debug, DMax, DMin, Json, Model, Out, SpaceGroup, UnitCell
 from unstill.cli.outputs import check_outputs
@@ -135,15 +136,9 @@ def _say(verb: Verb, found: Comparison) -> None:
 def _write(
     out: Path, found: Comparison, profile: list[dict[str, Any]], record: Provenance
 ) -> None:
-    import json
-
-    from unstill.io.atomic import atomic_path
-    from unstill.provenance.record import plain
-
     whole = found.as_dict() | {
         "margin": found.margin,
         "bragg_distance": profile,
         "provenance": record.as_dict(),
     }
-    with atomic_path(out) as temporary:
-        temporary.write_text(json.dumps(plain(whole), allow_nan=False, indent=1) + "\n")
+    write_json(out, whole)

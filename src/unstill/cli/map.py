@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unstill.cli.compare import Reindex
+from unstill.cli.json_file import write_json
 from unstill.cli.map_input import Divisions, read_map_input
 from unstill.cli.options import Debug, DMax, DMin, Json, Model, Out, Seed, SpaceGroup, UnitCell
 from unstill.cli.outputs import check_map_format, check_outputs
@@ -43,14 +44,14 @@ def info(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Say what a map holds: cell, symmetry, grid, resolution, voxels.
+    """Say what a map holds: cell, symmetry, grid, voxels; -o writes JSON.
 
     Example: unstill map info data.nxs
     """
     with Verb("map info", as_json=as_json, debug=debug) as verb:
         if out is not None:
             check_outputs([out], [path])
-        full = _read(verb, path, unit_cell, space_group, model, divisions)
+        full = _read(verb, path, unit_cell, space_group, model, divisions, out=out)
         grid = full.grid
         verb.result = {
             "unit_cell": full.crystal.unit_cell,
@@ -70,7 +71,8 @@ def info(
         verb.say(f"d_min        {full.d_min:.2f} Å")
         verb.say(f"voxels       {full.n_measured} usable, {grid.size - full.n_measured} masked")
         if out is not None:
-            _write_json(verb, out)
+            write_json(out, verb.result | {"provenance": full.provenance})
+            verb.output("info", out)
 
 
 @verbs.command("convert")
@@ -356,17 +358,6 @@ def _save(verb: Verb, name: str, full: IntensityMap, out: Path) -> None:
     write_map(full, out)
     verb.output(name, out)
     verb.say(f"wrote {out}: {full.n_measured} usable voxels of {full.grid.size}")
-
-
-def _write_json(verb: Verb, out: Path) -> None:
-    import json
-
-    from unstill.io.atomic import atomic_path
-    from unstill.provenance.record import plain
-
-    with atomic_path(out) as temporary:
-        temporary.write_text(json.dumps(plain(verb.result), allow_nan=False, indent=1) + "\n")
-    verb.output("info", out)
 
 
 def _weights(name: str) -> Any:
