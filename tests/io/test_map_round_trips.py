@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import gemmi
@@ -269,3 +270,39 @@ def test_bragg_structure_factors_agree_with_gemmi_in_amplitude_and_phase(tmp_pat
         assert asu.is_in(index)
         expected = calculator.calculate_sf_from_small_structure(structure, index)
         assert amplitude * np.exp(1j * np.radians(phase)) == pytest.approx(expected, abs=1e-4)
+
+
+def test_an_mtz_file_keeps_a_mask_over_one_half_of_reciprocal_space(tmp_path, make_map) -> None:
+    whole = make_map(friedel=True)
+    h, k, l = np.moveaxis(whole.grid.index(), -1, 0)
+    negative = (h < 0) | ((h == 0) & ((k < 0) | ((k == 0) & (l < 0))))
+    for mask in (whole.mask | negative, whole.mask | (h < 0), whole.mask):
+        found = whole.replace(mask=mask)
+        write_map(found, tmp_path / "half.mtz")
+        back = read_map(tmp_path / "half.mtz")
+        np.testing.assert_array_equal(back.mask, found.mask)
+        np.testing.assert_array_equal(
+            back.intensity[back.measured], found.intensity[back.measured].astype(np.float32)
+        )
+
+
+@pytest.mark.parametrize(
+    ("suffix", "lost"),
+    [
+        (".nxs", None),
+        (".mtz", None),
+        (".hkl", "cannot hold n_obs;"),
+        (".ccp4", "cannot hold sigma and n_obs;"),
+        (".lat", "cannot hold sigma and n_obs;"),
+    ],
+)
+def test_what_a_format_cannot_hold_is_told_when_it_is_written(
+    tmp_path, make_map, suffix, lost
+) -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        write_map(make_map(), tmp_path / f"map{suffix}")
+        write_map(make_map().replace(sigma=None, n_obs=None), tmp_path / f"bare{suffix}")
+    assert [str(one.message).split(" files ")[1].split(" map")[0] for one in told] == (
+        [lost] if lost else []
+    )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 from unstill.crystal import Crystal
 from unstill.crystal.hkl_grid import Triple
-from unstill.errors import FormatError, InputError
+from unstill.errors import FormatError, InputError, UnstillWarning
 from unstill.io.ccp4 import read_ccp4_map, write_ccp4_map
 from unstill.io.hkl_text import looks_like_hkl_text, read_hkl_text, write_hkl_text
 from unstill.io.lunus_lat import looks_like_lat, read_lat, write_lat
@@ -28,6 +29,15 @@ WRITERS: dict[str, Callable[[IntensityMap, Path], None]] = {
     ".lat": write_lat,
 }
 """What :func:`write_map` writes, by suffix."""
+
+_LOST = {
+    ".ccp4": ("sigma", "n_obs"),
+    ".map": ("sigma", "n_obs"),
+    ".mrc": ("sigma", "n_obs"),
+    ".hkl": ("n_obs",),
+    ".txt": ("n_obs",),
+    ".lat": ("sigma", "n_obs"),
+}
 
 
 def read_map(
@@ -92,6 +102,9 @@ def read_map(
 def write_map(map: IntensityMap, path: Path) -> None:
     """Write an intensity map in the format that the suffix names.
 
+    What the format cannot hold is left out, with an
+    :class:`~unstill.errors.UnstillWarning` that names it.
+
     Raises
     ------
     InputError
@@ -108,3 +121,12 @@ def write_map(map: IntensityMap, path: Path) -> None:
             fix=f"use one of: {', '.join(WRITERS)}",
         )
     writer(map, path)
+    held = {"sigma": map.sigma is not None, "n_obs": map.n_obs is not None}
+    lost = [name for name in _LOST.get(path.suffix.lower(), ()) if held[name]]
+    if lost:
+        warnings.warn(
+            f"{path.suffix} files cannot hold {' and '.join(lost)}; {path.name} goes without "
+            "(.nxs keeps everything)",
+            UnstillWarning,
+            stacklevel=2,
+        )

@@ -14,7 +14,7 @@ from pathlib import Path
 import gemmi
 import numpy as np
 
-from unstill.crystal import Crystal, HklGrid
+from unstill.crystal import Crystal
 from unstill.crystal.hkl_grid import Triple
 from unstill.crystal.supercell import supercell
 from unstill.crystal.symmetry import laue_operations
@@ -27,6 +27,7 @@ from unstill.io.reading import REMEDY, parsing
 from unstill.maps import IntensityMap
 
 _FRIEDEL = -np.eye(3, dtype=int)[None]
+_HALVED = "UNSTILL HALF of each Friedel pair one is listed"
 _COLUMNS = ("I", "IDIFF", "ID", "IMEAN", "ICALC", "IOBS", "I-obs", "Intensity", "intensity")
 
 
@@ -67,15 +68,13 @@ def read_mtz_map(
     if notes is not None:
         if crystal is not None:
             check_same_cell(path, notes.crystal, crystal)
-        own_grid: HklGrid | None = notes.grid
-        operations = None if has_friedel_pairs(points.index) else _FRIEDEL
         return map_of(
             path,
             points,
             notes.crystal,
             notes.grid.divisions,
-            grid=own_grid,
-            operations=operations,
+            grid=notes.grid,
+            operations=_FRIEDEL if _HALVED in mtz.history else None,
         )
     if crystal is not None:
         divisions = divisions_of_supercell(path, stored, crystal, divisions)
@@ -99,7 +98,8 @@ def write_mtz_map(map: IntensityMap, path: Path) -> None:
     OutputError
         If the file cannot be written; nothing partial is left.
     """
-    points = points_of(_half(map))
+    half = _half(map)
+    points = points_of(half)
     if len(points.index) == 0:
         raise InputError("the map has no usable voxel", found="all masked", fix="check the mask")
     mtz = _new_mtz(supercell(map.crystal, map.grid.divisions), "diffuse intensity map")
@@ -112,7 +112,8 @@ def write_mtz_map(map: IntensityMap, path: Path) -> None:
         mtz.add_column("NOBS", "I")
         columns.append(points.n_obs[:, None])
     mtz.set_data(np.concatenate(columns, axis=1).astype(np.float32))
-    mtz.history = notes_of(map)
+    # Told, not guessed on reading: a map may have one half masked.
+    mtz.history = notes_of(map) + ([] if half is map else [_HALVED])
     _write(mtz, path)
 
 
