@@ -4,5 +4,5 @@
 out: indexing, agreement by shell, fits of three models of motion, an ensemble
 that grows towards its ceiling, a difference map. ``simulated_data`` makes the
 embedded data again. A job returns a result dataclass and draws nothing
-itself; ``demo_report`` turns its result into a page.
+itself; ``demo_report`` turns the result of the demo into a page.
 """
