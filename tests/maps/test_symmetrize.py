@@ -148,3 +148,12 @@ def test_a_group_that_the_cell_does_not_have_is_refused(
     cubic = full.replace(crystal=Crystal(full.crystal.unit_cell, "P 2 3"))
     with pytest.raises(InputError, match="does not fit the unit cell"):
         symmetrize(cubic)
+
+
+@pytest.mark.parametrize("space_group", ["P 41", "P 3 1 2", "P 3 2 1", "P 61 2 2", "R 3 :H"])
+def test_expanding_a_second_time_changes_nothing(space_group: str) -> None:
+    once = symmetrize(random_map(space_group), expand=True)
+    twice = symmetrize(once, expand=True)
+    assert twice.grid == once.grid
+    np.testing.assert_array_equal(twice.mask, once.mask)
+    np.testing.assert_allclose(twice.intensity[once.measured], once.intensity[once.measured])

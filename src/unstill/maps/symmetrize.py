@@ -10,6 +10,7 @@ from unstill.crystal import HklGrid
 from unstill.crystal.hkl_grid import Triple
 from unstill.crystal.symmetry import check_metric, index_operations, map_to_asu
 from unstill.errors import InputError
+from unstill.maps.copies import copy_numbers
 from unstill.maps.intensity_map import IntensityMap
 
 Weights = Literal["equal", "sigma"]
@@ -40,7 +41,9 @@ def symmetrize(
     Returns
     -------
     averaged
-        ``sigma`` is propagated, ``n_obs`` is the sum over the orbit.
+        ``sigma`` is propagated, ``n_obs`` is the sum over the orbit. Mates that
+        are copies of each other (:mod:`unstill.maps.copies`) count as one
+        observation there, so that averaging twice changes neither.
 
     Raises
     ------
@@ -66,7 +69,7 @@ def symmetrize(
         mean = orbits.sum(np.where(used, weight * full.intensity.ravel(), 0.0)) / total
         sigma = None
         if full.sigma is not None:
-            variance = orbits.sum(np.where(used, (weight * full.sigma.ravel()) ** 2, 0.0))
+            variance = orbits.sum_of_squares(np.where(used, weight * full.sigma.ravel(), 0.0))
             sigma = orbits.spread(np.sqrt(variance) / total, np.nan)
     return IntensityMap(
         crystal=full.crystal,
@@ -99,10 +102,26 @@ class _Orbits:
         self._n_orbits = int(self._label.max()) + 1
         inside = self.grid.position(full.grid.index().reshape(-1, 3)) if expand else slice(None)
         self._source = self._label[inside]
+        self._copy = copy_numbers(full).ravel()
+        self._orbit_of_copy = np.zeros(int(self._copy.max()) + 1, dtype=np.int64)
+        self._orbit_of_copy[self._copy] = self._source
 
     def sum(self, values: np.ndarray) -> np.ndarray:
         """Sum over each orbit of one value a voxel of the old map."""
         return np.bincount(self._source, weights=values, minlength=self._n_orbits)
+
+    def sum_of_squares(self, values: np.ndarray) -> np.ndarray:
+        """Sum over each orbit of the squares; copies, which err together, are added before."""
+        together = np.bincount(self._copy, weights=values)
+        return self._sum_of_copies(together**2)
+
+    def sum_once(self, values: np.ndarray, counted: np.ndarray) -> np.ndarray:
+        """Sum over each orbit of the counted voxels, with the mean of copies for all of them."""
+        total = np.bincount(self._copy, weights=np.where(counted, values, 0))
+        return self._sum_of_copies(total / np.maximum(np.bincount(self._copy, counted), 1))
+
+    def _sum_of_copies(self, values: np.ndarray) -> np.ndarray:
+        return np.bincount(self._orbit_of_copy, weights=values, minlength=self._n_orbits)
 
     def spread(self, values: np.ndarray, empty: float) -> np.ndarray:
         """Value of its orbit for each voxel of the new map."""
@@ -116,9 +135,9 @@ def _summed_observations(
     if full.n_obs is None:
         return None
     n_obs = full.n_obs.ravel()
-    counted = orbits.sum(np.where(used, n_obs, 0))
+    counted = orbits.sum_once(n_obs, used)
     # An orbit without a usable voxel keeps the trace of having been measured and excluded.
-    excluded = orbits.sum(np.where(used, 0, n_obs))
+    excluded = orbits.sum_once(n_obs, ~used)
     has_used = orbits.sum(used.astype(float)) > 0
     summed = orbits.spread(np.where(has_used, counted, excluded), 0.0)
     whole = np.issubdtype(full.n_obs.dtype, np.integer)
@@ -126,11 +145,15 @@ def _summed_observations(
 
 
 def _closed(full: IntensityMap) -> HklGrid:
-    """Return the smallest box that holds all mates of the voxels of a map."""
-    first, last = np.array(full.grid.start), np.array(full.grid.stop) - 1
-    corners = np.array(np.meshgrid(*zip(first, last, strict=True))).reshape(3, -1).T
-    moved = (corners @ index_operations(full.crystal, full.grid.divisions)).reshape(-1, 3)
-    low, high = moved.min(axis=0), moved.max(axis=0)
+    """Return the smallest box that holds the map and all mates of its usable voxels."""
+    low, high = np.array(full.grid.start), np.array(full.grid.stop) - 1
+    # Mates of the corners would not do: in hexagonal axes the box would grow each time.
+    index = full.grid.index()[full.measured]
+    for operation in index_operations(full.crystal, full.grid.divisions):
+        moved = index @ operation
+        if len(moved):
+            low = np.minimum(low, moved.min(axis=0))
+            high = np.maximum(high, moved.max(axis=0))
     start: Triple = (int(low[0]), int(low[1]), int(low[2]))
     h, k, l = (int(value) for value in high - low + 1)
     return HklGrid(start, (h, k, l), full.grid.divisions)
