@@ -109,10 +109,27 @@ def map_to_asu(
     >>> map_to_asu(tetragonal, np.array([[0, -3, 2], [0, 3, -2]])).tolist()
     [[3, 0, 2], [3, 0, 2]]
     """
+    return largest_mate(index_operations(crystal, divisions), index)
+
+
+def largest_mate(
+    operations: Int[np.ndarray, "n_operations 3 3"], index: HklIndex
+) -> Integer[np.ndarray, "*points 3"]:
+    """Return the lexicographically largest of the mates of each grid index.
+
+    Points have the same one if a group of operations takes them to each other.
+
+    Parameters
+    ----------
+    operations
+        The group, H' = H @ R.
+    index
+        ``(..., 3)`` grid indices H.
+    """
     index = np.asarray(index)
     best = index.reshape(-1, 3).astype(np.int64)
-    best_key = _sort_key(best, bound := _bound(crystal, best))
-    for mates in _mates(index_operations(crystal, divisions)[1:], best.copy()):
+    best_key = _sort_key(best, bound := _bound(operations, best))
+    for mates in _mates(operations, best.copy()):
         key = _sort_key(mates, bound)
         better = key > best_key
         best[better], best_key[better] = mates[better], key[better]
@@ -161,9 +178,9 @@ def _mates(operations: np.ndarray, index: np.ndarray) -> Iterator[np.ndarray]:
         yield mates
 
 
-def _bound(crystal: Crystal, index: np.ndarray) -> int:
+def _bound(operations: np.ndarray, index: np.ndarray) -> int:
     largest = int(np.abs(index).max(initial=0))
-    return largest * int(np.abs(laue_operations(crystal)).sum(axis=1).max()) + 1
+    return largest * int(np.abs(operations).sum(axis=1).max()) + 1
 
 
 def _sort_key(index: np.ndarray, bound: int) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from unstill.crystal.symmetry import map_to_asu
+from unstill.maps.copies import copy_numbers
 from unstill.maps.intensity_map import IntensityMap
 from unstill.shapes import Float, Mask
 
@@ -22,9 +23,10 @@ def sigma_from_mates(
     over the orbits o of a resolution shell with n_o ≥ 2 usable members. Mates
     would be equal without noise, and they share their \|s\|, so the isotropic
     part cancels. The spread holds what is systematic and breaks the symmetry
-    too (absorption, background). Mates that were averaged before (Friedel
-    pairs, say) count as independent and make the estimate too small; it is
-    then a lower bound.
+    too (absorption, background). Mates that are copies of each other
+    (:mod:`unstill.maps.copies`) count once. What they have in common otherwise,
+    because they were interpolated from the same pixels, say, is not seen, and the
+    estimate is then a lower bound.
 
     Parameters
     ----------
@@ -42,7 +44,7 @@ def sigma_from_mates(
         if fewer than 100 mates can be compared, or if they are equal, as in a
         calculated or symmetrised map, which says nothing about its noise.
     """
-    used = full.measured if usable is None else usable & full.measured
+    used = _one_of_each(full, full.measured if usable is None else usable & full.measured)
     if np.count_nonzero(used) < _FEWEST_PAIRS:
         return None
     intensity = full.intensity[used].astype(float)
@@ -67,3 +69,12 @@ def sigma_from_mates(
         return None
     sigma: np.ndarray = np.sqrt(variance)[np.searchsorted(edges, s_squared)]
     return sigma
+
+
+def _one_of_each(full: IntensityMap, used: Mask) -> Mask:
+    """Keep one voxel of those that are copies of each other."""
+    candidates = np.flatnonzero(used)
+    _, first = np.unique(copy_numbers(full).ravel()[candidates], return_index=True)
+    kept = np.zeros(used.size, dtype=bool)
+    kept[candidates[first]] = True
+    return kept.reshape(used.shape)
