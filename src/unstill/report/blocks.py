@@ -174,10 +174,13 @@ class FigureBlock:
 
     def html(self) -> str:
         """HTML of the block."""
-        kind = ' class="panels"' if self.panels else ""
-        svg = f'<div class="narrow">{self.svg}</div>' if self.narrow else self.svg
+        kind = " ".join(
+            name
+            for name, wanted in (("scroll panels", self.panels), ("narrow", self.narrow))
+            if wanted
+        )
         return (
-            f"<figure{kind}>{svg}<figcaption>{escape(self.caption)}"
+            f'<figure><div class="{kind}">{self.svg}</div><figcaption>{escape(self.caption)}'
             f'<span class="reading"><i>How to read it.</i> {escape(self.reading)}</span>'
             "</figcaption></figure>"
         )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unstill.report.blocks import Block, KeyFigure, KeyFigures, Prose
-from unstill.report.numbers import interval, number, with_error
+from unstill.report.numbers import decimals_for, interval, number
 from unstill.report.page import Page, Section
 from unstill.report.svg import standalone_svg
 from unstill.workflows.demo import DemoResult
@@ -93,16 +93,22 @@ def _lead(result: DemoResult) -> list[Block]:
 
 
 def _answer(best: FittedModel) -> str:
-    found, errors = best.fit.parameters, best.fit.stderr
     ceiling = best.fit.comparison.cc_max
     allowed = (
         f"; the noise of the data would allow {number(ceiling)}" if ceiling is not None else ""
     )
     return (
-        f"Liquid-like motions of {with_error(found['sigma'], errors['sigma'])} Å, correlated "
-        f"over {with_error(found['gamma'], errors['gamma'])} Å, explain the anisotropic diffuse "
-        f"intensity with a correlation of {number(best.fit.cc_aniso)}{allowed}."
+        f"Liquid-like motions of {_with_interval(best, 'sigma')}, correlated over "
+        f"{_with_interval(best, 'gamma')}, explain the anisotropic diffuse intensity with a "
+        f"correlation of {number(best.fit.cc_aniso)}{allowed}."
     )
+
+
+def _with_interval(best: FittedModel, name: str) -> str:
+    """Value and bootstrap interval, which holds where a model does not fit to the noise too."""
+    value, (low, high) = best.fit.parameters[name], best.fit.intervals[name]
+    decimals = decimals_for(high - low)
+    return f"{number(value, decimals)} Å {interval(low, high, decimals)}"
 
 
 def _key_figures(result: DemoResult, best: FittedModel) -> list[KeyFigure]:
