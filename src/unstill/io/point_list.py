@@ -130,8 +130,8 @@ def guess_divisions(path: Path, hkl: np.ndarray) -> Triple:
             raise InputError(
                 f"the {name} of {path.name} lie on no regular grid",
                 found=f"for example {distinct[len(distinct) // 2]:g}",
-                fix="give the divisions (unstill map convert --file-divisions), or write hkl with more "
-                "decimals",
+                fix="give the divisions (unstill map convert --file-divisions), or write hkl "
+                "with more decimals",
             )
         found.append(divisions)
     h, k, l = found
