@@ -6,8 +6,11 @@ import numpy as np
 
 from unstill.crystal.crystal import Crystal
 
+CELL_TOLERANCE = 0.01
+"""Unit cells of one crystal form may differ by 1 % in a length and 0.01 rad in an angle."""
 
-def same_lattice(first: Crystal, second: Crystal, *, tolerance: float = 0.01) -> bool:
+
+def same_lattice(first: Crystal, second: Crystal, *, tolerance: float = CELL_TOLERANCE) -> bool:
     """Whether two unit cells agree: lengths within a fraction, angles within as many radians.
 
     Examples

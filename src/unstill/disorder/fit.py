@@ -26,7 +26,6 @@ from unstill.errors import InputError, UnstillWarning
 from unstill.maps.common_split import outside_limits
 from unstill.maps.compare import compare
 from unstill.maps.intensity_map import IntensityMap
-from unstill.maps.overlap import CELL_TOLERANCE
 from unstill.maps.reindex import Candidate, choose_indexing
 from unstill.maps.reindex import reindex as reindex_map
 
@@ -168,7 +167,7 @@ def fit(
 
 
 def _check_lattice(crystal: Crystal, model: DisorderModel) -> None:
-    if not same_lattice(crystal, model.atoms.crystal, tolerance=CELL_TOLERANCE):
+    if not same_lattice(crystal, model.atoms.crystal):
         raise InputError(
             "wrong cell: map and model differ by more than 1 %",
             found=f"{crystal.unit_cell} and {model.atoms.crystal.unit_cell}",

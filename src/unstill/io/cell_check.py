@@ -8,23 +8,11 @@ import numpy as np
 
 from unstill.crystal import Crystal
 from unstill.crystal.hkl_grid import Triple
+from unstill.crystal.same_lattice import same_lattice
 from unstill.errors import InputError, UnknownCrystalError
-
-TOLERANCE = 0.01
-"""Relative difference of cell lengths that is still the same crystal form."""
-
-ANGLE_TOLERANCE = 1.0
-"""Difference of cell angles (degrees) that is still the same crystal form."""
 
 MOST_DIVISIONS = 24
 """Largest number of voxels a reciprocal-lattice vector that is recognised unasked."""
-
-
-def same_cell(first: Crystal, second: Crystal) -> bool:
-    """Whether two unit cells agree to 1 % in lengths and 1° in angles."""
-    a, b = np.array(first.unit_cell), np.array(second.unit_cell)
-    lengths = np.abs(a[:3] / b[:3] - 1).max() <= TOLERANCE
-    return bool(lengths and np.abs(a[3:] - b[3:]).max() <= ANGLE_TOLERANCE)
 
 
 def check_same_cell(path: Path, own: Crystal, given: Crystal) -> None:
@@ -33,9 +21,9 @@ def check_same_cell(path: Path, own: Crystal, given: Crystal) -> None:
     Raises
     ------
     InputError
-        If the cells differ by more than 1 % or 1°.
+        If the cells differ by more than 1 % in a length or 0.01 rad in an angle.
     """
-    if not same_cell(own, given):
+    if not same_lattice(own, given):
         raise wrong_cell(path, cell_text(own), cell_text(given))
 
 
@@ -51,9 +39,8 @@ def divisions_of_supercell(
     """
     lengths = np.array(supercell.unit_cell[:3]) / np.array(crystal.unit_cell[:3])
     counts = np.array(given) if given is not None else np.maximum(np.rint(lengths), 1)
-    fits = np.abs(lengths / counts - 1).max() <= TOLERANCE
-    angles = np.abs(np.array(supercell.unit_cell[3:]) - np.array(crystal.unit_cell[3:])).max()
-    if not fits or angles > ANGLE_TOLERANCE:
+    a, b, c = (float(length) for length in np.array(supercell.unit_cell[:3]) / counts)
+    if not same_lattice(Crystal((a, b, c, *supercell.unit_cell[3:])), crystal):
         raise wrong_cell(path, f"the supercell {cell_text(supercell)}", cell_text(crystal))
     h, k, l = (int(count) for count in counts)
     return h, k, l

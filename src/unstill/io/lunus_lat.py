@@ -20,11 +20,11 @@ import numpy as np
 
 from unstill.crystal import Crystal, HklGrid
 from unstill.crystal.hkl_grid import Triple
+from unstill.crystal.same_lattice import CELL_TOLERANCE
 from unstill.errors import FormatError
 from unstill.io.atomic import atomic_path
 from unstill.io.cell_check import (
     MOST_DIVISIONS,
-    TOLERANCE,
     cell_text,
     require_crystal,
     wrong_cell,
@@ -191,7 +191,7 @@ def _axis(
             continue
         for length in (1 / crystal.unit_cell[axis], reciprocal):
             division = round(length / step)
-            fits = division >= 1 and abs(length / (step * division) - 1) <= TOLERANCE
+            fits = division >= 1 and abs(length / (step * division) - 1) <= CELL_TOLERANCE
             wanted = division <= MOST_DIVISIONS if given is None else division == given[axis]
             if fits and wanted:
                 return round(start), division

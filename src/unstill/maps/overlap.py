@@ -10,9 +10,6 @@ from unstill.crystal.same_lattice import same_lattice
 from unstill.errors import InputError
 from unstill.maps.intensity_map import IntensityMap
 
-CELL_TOLERANCE = 0.01
-"""Unit cells may differ by one per cent in length and 0.01 rad in angle."""
-
 
 def overlap(a: IntensityMap, b: IntensityMap) -> tuple[IntensityMap, IntensityMap]:
     """Crop two maps to their common box of fractional hkl.
@@ -40,7 +37,7 @@ def overlap(a: IntensityMap, b: IntensityMap) -> tuple[IntensityMap, IntensityMa
     >>> [m.grid.shape for m in overlap(a, b)]
     [(3, 3, 5), (3, 3, 5)]
     """
-    if not same_lattice(a.crystal, b.crystal, tolerance=CELL_TOLERANCE):
+    if not same_lattice(a.crystal, b.crystal):
         raise InputError(
             "wrong cell: the unit cells of the two maps differ by more than 1 %",
             found=f"{a.crystal.unit_cell} and {b.crystal.unit_cell}",

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from unstill.report.numbers import number
+
 
 def provenance_html(record: Mapping[str, Any]) -> str:
     """HTML of a provenance record: command, input digests, seed, parameters, versions."""
@@ -15,7 +17,7 @@ def provenance_html(record: Mapping[str, Any]) -> str:
     versions = dict(record.get("versions") or {})
     rows = "".join(
         f"<tr><th scope='row'>{escape(str(entry['path']))}</th>"
-        f"<td class='num'>{entry['bytes']:,}</td>"
+        f"<td class='num'>{number(entry['bytes'], 0)}</td>"
         f"<td class='digest'>{escape(str(entry['sha256']))}</td></tr>"
         for entry in inputs
     )
