@@ -140,7 +140,8 @@ def test_a_raw_map_is_matched_to_a_merged_one(make_map: MakeMap) -> None:
 def test_candidates_that_cannot_be_applied_are_listed_without_a_number(make_map: MakeMap) -> None:
     cubic = Crystal((20.0, 20.0, 20.0, 90.0, 90.0, 90.0), "P 21 21 21")
     full = make_map(cubic, half=(8, 8, 8), divisions=(1, 2, 1))
-    choice = choose_indexing(full, full)
+    with pytest.warns(UnstillWarning, match="could not be tried.* sampled differently"):
+        choice = choose_indexing(full, full)
     assert len(choice.candidates) == len(candidate_operators(cubic, cubic))
     numbers = [c.cc_aniso for c in choice.candidates]
     assert numbers[0] == pytest.approx(1)
@@ -159,3 +160,13 @@ def test_maps_that_only_another_indexing_would_bring_together_are_refused(
     upper = np.indices(full.grid.shape)[2] > 10
     with pytest.raises(InputError, match="no common voxels"):
         choose_indexing(full.replace(mask=~upper), full.replace(mask=upper))
+
+
+def test_an_indexing_that_needs_other_points_than_the_grid_has_is_told(make_map: MakeMap) -> None:
+    # C-centred orthorhombic, and hexagonal by chance: h/2+k/2 is no grid index where h+k is odd.
+    pseudohexagonal = Crystal((20.0, 20.0 * np.sqrt(3), 28.0, 90.0, 90.0, 90.0), "C 2 2 21")
+    full = make_map(pseudohexagonal, half=(8, 8, 8))
+    with pytest.warns(UnstillWarning, match="could not be tried, h/2"):
+        choice = choose_indexing(full, full)
+    assert choice.operator.is_identity
+    assert np.isnan(choice.margin)

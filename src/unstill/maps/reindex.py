@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,7 +99,8 @@ def choose_indexing(
     """Try every indexing of ``b`` that the lattice allows and keep the best.
 
     Judged by the anisotropic correlation with ``a``; the total correlation is
-    nearly blind to the choice. A near tie (within 0.05) is told as an
+    nearly blind to the choice. A near tie (within 0.05), and candidates that
+    cannot be applied to this grid, are told as an
     :class:`~unstill.errors.UnstillWarning`.
 
     Parameters
@@ -122,11 +122,16 @@ def choose_indexing(
     # would be a guess.
     as_is = split_on_common_mask(a, b, d_min=d_min, d_max=d_max)
     splits: dict[ReindexOperator, CommonSplit] = {operators[0]: as_is}
+    untried: dict[str, str] = {}
     for operator in operators[1:]:
-        # Another indexing can leave the grid or the box of the other map; it is no candidate.
-        with suppress(InputError):
+        # Another indexing can leave the grid or the box of the other map; it has no number.
+        try:
             moved = _moved(b, operator)
             splits[operator] = split_on_common_mask(a, moved, d_min=d_min, d_max=d_max)
+        except InputError as error:
+            untried[operator.name] = error.what
+    if untried:
+        _warn_of_untried(untried)
     tried = [Candidate(operator, _agreement(splits.get(operator))) for operator in operators]
     # A stable sort: the identity comes first, and so wins an exact tie.
     ranked = tuple(sorted(tried, key=_rank))
@@ -198,6 +203,15 @@ def _on_grid(full: IntensityMap, operator: ReindexOperator) -> tuple[Triple, np.
 def _margin(ranked: tuple[Candidate, ...]) -> float:
     known = [candidate.cc_aniso for candidate in ranked if not np.isnan(candidate.cc_aniso)]
     return known[0] - known[1] if len(known) > 1 else float("nan")
+
+
+def _warn_of_untried(untried: dict[str, str]) -> None:
+    names, reasons = " and ".join(untried), "; ".join(dict.fromkeys(untried.values()))
+    warnings.warn(
+        f"the lattice allows indexings that could not be tried, {names}: {reasons}",
+        UnstillWarning,
+        stacklevel=3,
+    )
 
 
 def _warn_of_tie(ranked: tuple[Candidate, ...], margin: float) -> None:
