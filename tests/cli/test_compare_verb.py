@@ -201,3 +201,38 @@ def test_blocks_give_the_ceiling(tmp_path: Path, maps: tuple[Path, Path]) -> Non
     plain = answer("compare", *maps)["cc_max"]
     with_blocks = answer("compare", *maps, "--blocks", path)["cc_max"]
     assert 0 < with_blocks < plain
+
+
+def test_blocks_beyond_the_resolution_of_the_maps_do_not_change_the_ceiling(
+    tmp_path: Path,
+) -> None:
+    from unstill.crystal.half_space import friedel_half
+
+    rng = np.random.default_rng(0)
+    crystal = Crystal(CELL, "P 41")
+    model = features()
+    edge = 2.5
+    model = model.replace(mask=model.mask | (model.s_squared() > 1 / edge**2))
+    path = tmp_path / "model.nxs"
+    write_map(model, path)
+    ceilings = []
+    for d_min in (edge, 1.5):
+        index = friedel_half(crystal, d_min)
+        beyond = crystal.s_squared(index) > 1 / edge**2
+        wave = 1 + 0.5 * np.sin(index @ [0.9, 0.4, 0.7])
+        truth = np.exp(-4 * crystal.s_squared(index)) * np.where(beyond, 30.0, wave)
+        f = np.sqrt(truth) * (rng.normal(size=(4, 8, 1, len(index))) + 0j)
+        sums = BlockSums(
+            crystal=crystal,
+            divisions=(1, 1, 1),
+            index=index,
+            s1=f.sum(axis=1),
+            s2=(np.abs(f) ** 2).sum(axis=1),
+            weight=np.full(4, 8.0),
+            weight_squared=np.full(4, 8.0),
+            n_frames=np.full(4, 8),
+        )
+        write_block_sums(sums, tmp_path / "blocks.nxs")
+        found = answer("compare", path, path, "--blocks", tmp_path / "blocks.nxs")
+        ceilings.append(found["cc_max"])
+    assert ceilings[1] == pytest.approx(ceilings[0], abs=0.05)

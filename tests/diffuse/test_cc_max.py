@@ -12,7 +12,7 @@ from unstill.errors import InputError
 from unstill.maps.block_sums import BlockSums
 from unstill.maps.correlation import correlate
 from unstill.maps.intensity_map import IntensityMap
-from unstill.maps.thin_out import thin_out
+from unstill.maps.thin_out import thin_out, thin_out_sums
 
 CRYSTAL = Crystal((11.0, 13.0, 15.0, 90.0, 90.0, 90.0), "P 21 21 21")
 DIVISIONS = (2, 1, 1)
@@ -128,8 +128,12 @@ def test_agreement_with_the_truth_grows_along_the_blocks(truth: IntensityMap) ->
 
 def test_a_coarser_target_is_compared_where_it_has_points(truth: IntensityMap) -> None:
     coarse = thin_out(truth, (1, 1, 1))
-    points = convergence(sums_of(320), coarse, counts=[8])
+    sums = sums_of(320)
+    points = convergence(sums, coarse, counts=[8])
     assert points[0].cc_aniso > 0.9
+    # The noise at these points, not that of all the others as well.
+    assert points[0].cc_max == cc_max(thin_out_sums(sums, (1, 1, 1))).split_half
+    assert points[0].cc_max != cc_max(sums).split_half
 
 
 @pytest.mark.parametrize("counts", [[0], [9], []])

@@ -16,7 +16,6 @@ from unstill.provenance import Provenance
 from unstill.provenance.record import plain
 from unstill.report.page import render
 from unstill.workflows.demo import DemoResult, run_demo
-from unstill.workflows.demo_ensemble import at_points_of
 from unstill.workflows.demo_json import demo_dict
 from unstill.workflows.demo_report import demo_page
 
@@ -110,31 +109,6 @@ def test_unknown_section_or_data_set_is_refused() -> None:
         run_demo(sections=("dessert",))
     with pytest.raises(InputError, match="no data set"):
         run_demo("nonsense")
-
-
-def test_points_of_a_coarser_map_are_kept_and_no_others() -> None:
-    from unstill.crystal import Crystal
-    from unstill.crystal.half_space import friedel_half
-    from unstill.maps.block_sums import BlockSums
-
-    crystal = Crystal((20.0, 22.0, 24.0, 90.0, 90.0, 90.0), "P 21 21 21")
-    index = friedel_half(crystal, 4.0, (2, 2, 2))
-    n = len(index)
-    sums = BlockSums(
-        crystal,
-        (2, 2, 2),
-        index,
-        s1=np.arange(n)[None, None] + 0j,
-        s2=np.arange(n, dtype=float)[None, None],
-        weight=np.ones(1),
-        weight_squared=np.ones(1),
-        n_frames=np.ones(1, dtype=np.int64),
-    )
-    kept = at_points_of(sums, (1, 1, 1))
-    assert (kept.index % 2 == 0).all()
-    assert len(kept.index) == len(friedel_half(crystal, 4.0))
-    np.testing.assert_array_equal(sums.index[kept.s2[0, 0].astype(int)], kept.index)
-    assert at_points_of(sums, (2, 2, 2)) is sums
 
 
 @pytest.mark.soak

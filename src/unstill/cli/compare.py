@@ -91,7 +91,7 @@ def compare(
             d_min=d_min,
             d_max=d_max,
             n_shells=shells,
-            ceiling_b=_ceiling(blocks, d_min, d_max),
+            ceiling_b=_ceiling(blocks, first, d_min or max(first.d_min, second.d_min), d_max),
         )
         verb.result = found.as_dict()
         _say(verb, found)
@@ -110,13 +110,18 @@ def _tell_of_laue_classes(verb: Verb, a: IntensityMap, b: IntensityMap) -> None:
         )
 
 
-def _ceiling(blocks: Path | None, d_min: float | None, d_max: float | None) -> float | None:
+def _ceiling(
+    blocks: Path | None, compared: IntensityMap, d_min: float, d_max: float | None
+) -> float | None:
+    """Ceiling at the points that are compared: noise differs with resolution and between them."""
     if blocks is None:
         return None
     from unstill.diffuse.cc_max import cc_max
     from unstill.io.block_sums_file import read_block_sums
+    from unstill.maps.thin_out import thin_out_sums
 
-    return cc_max(read_block_sums(blocks), d_min=d_min, d_max=d_max).split_half
+    sums = thin_out_sums(read_block_sums(blocks), compared.grid.divisions)
+    return cc_max(sums, d_min=d_min, d_max=d_max).split_half
 
 
 def _say(verb: Verb, found: Comparison) -> None:

@@ -13,14 +13,15 @@ from unstill.errors import InputError
 from unstill.maps.block_sums import BlockSums
 from unstill.maps.correlation import correlate
 from unstill.maps.intensity_map import IntensityMap
-from unstill.maps.thin_out import thin_out
+from unstill.maps.thin_out import thin_out, thin_out_sums
 
 
 @dataclass(frozen=True)
 class ConvergencePoint:
     """Agreement of the map of the first ``n_blocks`` blocks with the given map.
 
-    ``cc_max`` is the split-half ceiling of the same blocks, NaN for too few.
+    ``cc_max`` is the split-half ceiling of the same blocks at the points of that
+    map, NaN for too few.
     """
 
     n_blocks: int
@@ -85,7 +86,9 @@ def convergence(
                 n_frames=part.total_frames,
                 cc_total=found.cc_total,
                 cc_aniso=found.cc_aniso,
-                cc_max=_ceiling(part, selection, d_min, d_max),
+                cc_max=_ceiling(
+                    thin_out_sums(part, target.grid.divisions), selection, d_min, d_max
+                ),
             )
         )
     return points

@@ -1,10 +1,13 @@
-"""The voxels of a map that lie on a coarser grid, as they are."""
+"""The voxels of a map, or the points of block sums, that lie on a coarser grid, as they are."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from unstill.crystal import HklGrid
 from unstill.crystal.hkl_grid import Triple
 from unstill.errors import InputError
+from unstill.maps.block_sums import BlockSums
 from unstill.maps.intensity_map import IntensityMap
 
 
@@ -38,16 +41,7 @@ def thin_out(full: IntensityMap, divisions: Triple) -> IntensityMap:
     >>> thin.grid.axes()[0].tolist(), thin.intensity.ravel().tolist()
     ([-1.0, 0.0, 1.0], [1.0, 3.0, 5.0])
     """
-    steps = [fine // coarse for fine, coarse in zip(full.grid.divisions, divisions, strict=True)]
-    if any(
-        step * coarse != fine
-        for step, coarse, fine in zip(steps, divisions, full.grid.divisions, strict=True)
-    ):
-        raise InputError(
-            "the coarser grid is not part of the map's grid",
-            found=f"divisions {tuple(divisions)} of a map with {full.grid.divisions}",
-            fix="give divisions that divide those of the map",
-        )
+    steps = _steps(full.grid.divisions, divisions)
     offsets = [-start % step for start, step in zip(full.grid.start, steps, strict=True)]
     if any(offset >= n for offset, n in zip(offsets, full.grid.shape, strict=True)):
         raise InputError(
@@ -68,3 +62,42 @@ def thin_out(full: IntensityMap, divisions: Triple) -> IntensityMap:
         n_obs=None if full.n_obs is None else full.n_obs[picked],
         mask=full.mask[picked],
     )
+
+
+def thin_out_sums(sums: BlockSums, divisions: Triple) -> BlockSums:
+    """Keep the points of block sums at which a map of fewer divisions has voxels.
+
+    Sampling noise differs between Bragg positions and the points between
+    them, so a ceiling must be that of the points compared. The divisions stay
+    those of the supercell.
+
+    Parameters
+    ----------
+    sums
+        Block sums.
+    divisions
+        Each must divide that of the sums.
+
+    Raises
+    ------
+    InputError
+        If one does not divide.
+    """
+    steps = _steps(sums.divisions, divisions)
+    chosen = (sums.index % steps == 0).all(axis=1)
+    if chosen.all():
+        return sums
+    return replace(
+        sums, index=sums.index[chosen], s1=sums.s1[..., chosen], s2=sums.s2[..., chosen]
+    )
+
+
+def _steps(fine: Triple, coarse: Triple) -> list[int]:
+    steps = [old // new for old, new in zip(fine, coarse, strict=True)]
+    if any(step * new != old for step, new, old in zip(steps, coarse, fine, strict=True)):
+        raise InputError(
+            "the coarser grid is not part of the map's grid",
+            found=f"divisions {tuple(coarse)} of a map with {tuple(fine)}",
+            fix="give divisions that divide those of the map",
+        )
+    return steps

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from unstill.maps.ceiling import noise_ceiling
 from unstill.maps.common_split import split_on_common_mask
 from unstill.maps.correlation import correlate, correlate_split
 from unstill.maps.correlation_interval import correlation_interval
-from unstill.maps.thin_out import thin_out
+from unstill.maps.thin_out import thin_out, thin_out_sums
 
 SUPERCELL: Triple = (2, 2, 2)
 
@@ -113,7 +113,7 @@ def ensemble_agreement(
         remove_drift=False,
         progress=progress,
     )
-    sums = at_points_of(sums, observed.grid.divisions)
+    sums = thin_out_sums(sums, observed.grid.divisions)
     exact = split_on_common_mask(fitted.model_map, observed, d_min=d_min, d_max=d_max)
     exact_cc = correlate_split(exact).cc_aniso
 
@@ -144,21 +144,6 @@ def ensemble_agreement(
         n_atoms=len(frames.occupancy),
         divisions=SUPERCELL,
         average=thin_out(diffuse_intensity(sums), observed.grid.divisions),
-    )
-
-
-def at_points_of(sums: BlockSums, divisions: Triple) -> BlockSums:
-    """Keep the points at which a coarser map has voxels.
-
-    Sampling noise differs between Bragg positions and the points between
-    them, so the ceiling must be that of the points compared.
-    """
-    factor = np.array(sums.divisions) // np.array(divisions)
-    chosen = (sums.index % factor == 0).all(axis=1)
-    if chosen.all():
-        return sums
-    return replace(
-        sums, index=sums.index[chosen], s1=sums.s1[..., chosen], s2=sums.s2[..., chosen]
     )
 
 
