@@ -83,6 +83,7 @@ def test_the_range_of_the_fit_is_printed(files: tuple[Path, Path]) -> None:
     assert found.exit_code == 0
     assert "20 to 2.5 Å" in found.stdout
     assert "95 % interval" in found.stdout
+    assert "sigma (Å)" in found.stdout
 
 
 @pytest.mark.parametrize(

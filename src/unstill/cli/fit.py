@@ -211,10 +211,11 @@ def _model(
 def _say(verb: Verb, found: FitResult) -> None:
     verb.say(f"model           {found.model}, {found.d_max:g} to {found.d_min:.3g} Å")
     verb.say()
-    verb.say("  parameter      value     stderr    95 % interval")
+    verb.say("  parameter             value     stderr    95 % interval")
     for name, value in found.parameters.items():
         low, high = found.intervals.get(name, (float("nan"), float("nan")))
-        verb.say(f"  {name:<10}{value:10.4g} {found.stderr[name]:10.2g}   {low:.4g} … {high:.4g}")
+        label = f"{name} ({found.units[name]})"
+        verb.say(f"  {label:<17}{value:10.4g} {found.stderr[name]:10.2g}   {low:.4g} … {high:.4g}")
     verb.say()
     ceiling = found.comparison.cc_max
     limit = "" if ceiling is None else f"  (at most {ceiling:.3f} by the noise)"

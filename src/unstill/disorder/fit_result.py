@@ -13,6 +13,9 @@ from unstill.maps.intensity_map import IntensityMap
 from unstill.maps.reindex import Candidate
 from unstill.shapes import Float
 
+_UNITS = {"s": "Å", "g": "Å", "l": "°", "U": "Å²", "T": "Å²", "L": "°²", "S": "Å°"}
+"""By first letter: sigma, gamma, libration, and the entries of tensors."""
+
 
 @dataclass(frozen=True, eq=False)
 class FitResult:
@@ -100,6 +103,11 @@ class FitResult:
     def n_voxels(self) -> int:
         """Voxels compared."""
         return self.comparison.n_voxels
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Unit of each of ``parameters``."""
+        return {name: _UNITS[name[0]] for name in self.parameters}
 
     @property
     def margin(self) -> float | None:
