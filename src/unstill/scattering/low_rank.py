@@ -24,6 +24,9 @@ _N_SAMPLES = 64
 _CHUNK = 1 << 15
 _RARE = 0.01
 _MAX_NODES = 160
+# Share of the tolerance for the rank where B is interpolated: without it the worst of some 500
+# random cases was 1.6 times the tolerance.
+_BETWEEN_NODES = 0.5
 # Where damping leaves less than this of the strongest scattering, the error is measured against
 # this much instead.
 _FAINT = 1e-12
@@ -97,10 +100,12 @@ def low_rank(
     kinds = _Kinds(names, nodes, table, energy)
     rms = _rms(kinds, share, samples, b_factor)
 
-    parts = [_compressed(kinds.real_rows, share, samples, rms, tolerance)]
+    # Interpolation in B amplifies what the truncation leaves at the nodes.
+    kept = tolerance if len(nodes) == 1 else _BETWEEN_NODES * tolerance
+    parts = [_compressed(kinds.real_rows, share, samples, rms, kept)]
     units = [1.0 + 0j]
     if energy is not None and np.any(kinds.anomalous.imag):
-        parts.append(_compressed(kinds.imag_rows, share, samples, rms, tolerance))
+        parts.append(_compressed(kinds.imag_rows, share, samples, rms, kept))
         units.append(1j)
 
     profiles, coefficients = [], []
