@@ -57,6 +57,9 @@ def resample(
     -------
     coarser
         ``n_obs`` is the weighted sum of observations, and so need not be whole.
+        ``sigma`` takes the old voxels for independent. Across the mirrors of a
+        map that was symmetrised before they are copies, and sigma there is up
+        to √2 too small: where the map allows it, resample first.
 
     Raises
     ------

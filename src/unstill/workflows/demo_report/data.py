@@ -11,7 +11,8 @@ from unstill.workflows.demo_report.words import unit_of
 _SIGMA_SHORT = {"file": "sigma of the file", "mates": "from mates", "unknown": "unknown"}
 _SIGMA_NOTE = {
     "file": "standard uncertainty that came with the map",
-    "mates": "spread of Laue mates before they were averaged; the file carries no sigma",
+    "mates": "spread of Laue mates before they were averaged, as the file carries no sigma; too "
+    "small where mates err together",
     "unknown": "the file carries no sigma, and no mates differ",
 }
 
