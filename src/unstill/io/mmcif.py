@@ -13,7 +13,6 @@ stores it (PDBx/mmCIF dictionary; https://mmcif.wwpdb.org); where a file gives
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from unstill.crystal import Crystal
 from unstill.ensembles import Ensemble
 from unstill.errors import FormatError
 from unstill.io.atom_table import AtomTable, crystal_from, ensemble_from_table, guess_element
-from unstill.io.reading import REMEDY, parsing
+from unstill.io.reading import REMEDY, parsing, unpacked
 from unstill.units import EIGHT_PI_SQUARED
 
 Category = dict[str, np.ndarray]
@@ -46,10 +45,7 @@ def read_mmcif(path: Path, *, keep_virtual: bool = False) -> Ensemble:
     """
     path = Path(path)
     with parsing(path, "an mmCIF file"):
-        content = path.read_bytes()
-        if content.startswith(b"\x1f\x8b"):
-            content = gzip.decompress(content)
-        document = gemmi.cif.read_string(content.decode("utf-8", "replace"))
+        document = gemmi.cif.read_string(unpacked(path).decode("utf-8", "replace"))
         block = next((b for b in document if b.find_mmcif_category("_atom_site.")), None)
         if block is None:
             raise _no_atoms(path)
@@ -77,10 +73,7 @@ def read_bcif(path: Path, *, keep_virtual: bool = False) -> Ensemble:
 
     path = Path(path)
     with parsing(path, "a BinaryCIF file"):
-        content = path.read_bytes()
-        if content.startswith(b"\x1f\x8b"):
-            content = gzip.decompress(content)
-        block = pdbx.BinaryCIFFile.read(io.BytesIO(content)).block
+        block = pdbx.BinaryCIFFile.read(io.BytesIO(unpacked(path))).block
 
         def category(name: str) -> Category:
             if name not in block:

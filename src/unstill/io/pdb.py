@@ -10,7 +10,6 @@ https://www.wwpdb.org/documentation/file-format.
 
 from __future__ import annotations
 
-import gzip
 import warnings
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from unstill.crystal import Crystal
 from unstill.ensembles import Ensemble
 from unstill.errors import FormatError, UnstillWarning
 from unstill.io.atom_table import AtomTable, crystal_from, ensemble_from_table, guess_element
-from unstill.io.reading import REMEDY, parsing
+from unstill.io.reading import REMEDY, parsing, unpacked
 
 _WIDTH = 80
 _COORD_END = 54
@@ -92,9 +91,7 @@ def coordinates_of(lines: list[bytes], path: Path) -> np.ndarray:
 
 
 def _lines(path: Path) -> list[bytes]:
-    content = path.read_bytes()
-    if content.startswith(b"\x1f\x8b"):
-        content = gzip.decompress(content)
+    content = unpacked(path)
     lines = content.splitlines()
     if lines and not content.endswith((b"\n", b"\r")):
         _check_last(lines, path)

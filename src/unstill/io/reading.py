@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,3 +72,9 @@ def head(path: Path, size: int = 4096) -> bytes:
     if not start:
         raise FormatError(f"{path.name} is empty", found=f"{path}: 0 bytes", fix=REMEDY)
     return start
+
+
+def unpacked(path: Path) -> bytes:
+    """Return the content of a file, unpacked if it is gzipped."""
+    content = path.read_bytes()
+    return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
