@@ -20,6 +20,7 @@ from unstill.report.blocks import (
     Table,
 )
 from unstill.report.curves import Curve, resolution_curves
+from unstill.report.numbers import number
 from unstill.report.page import Page, Section, render, write_page
 
 PROVENANCE = {
@@ -105,7 +106,7 @@ def test_page_has_light_dark_and_print_styles() -> None:
 
 def test_provenance_shows_command_digest_seed_and_versions() -> None:
     html = render(example())
-    for text in ("unstill demo", "ab" * 32, "1,234,567", "0.1.0", "mind the gap"):
+    for text in ("unstill demo", "ab" * 32, number(1234567, 0), "0.1.0", "mind the gap"):
         assert text in html
 
 
