@@ -117,9 +117,9 @@ def test_numbers_are_right_aligned_and_intervals_muted() -> None:
 
 def test_contents_link_to_every_section() -> None:
     html = render(example())
-    for number in (1, 2, 3):
-        assert f'href="#s{number}"' in html
-        assert f'id="s{number}"' in html
+    for section in (1, 2, 3):
+        assert f'href="#s{section}"' in html
+        assert f'id="s{section}"' in html
 
 
 def test_the_same_page_is_the_same_bytes() -> None:
