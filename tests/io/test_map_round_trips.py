@@ -64,7 +64,7 @@ def test_own_files_follow_nexus_and_open_in_plain_h5py(tmp_path, make_map) -> No
     with h5py.File(tmp_path / "map.nxs") as file:
         entry = file[file.attrs["default"]]
         data = entry[entry.attrs["default"]]
-        assert (entry.attrs["NX_class"], data.attrs["NX_class"]) == ("NXentry", "NXdata")
+        assert (entry.attrs["NX_class"], data.attrs["NX_class"]) == (b"NXentry", b"NXdata")
         signal = data[data.attrs["signal"]]
         assert signal.chunks is not None
         assert signal.compression == "gzip"

@@ -22,9 +22,11 @@ from unstill.io.nexus import (
     COMPRESSION,
     as_triple,
     check_format,
+    fixed_text,
     open_entry,
     read_crystal_group,
     read_provenance,
+    set_texts,
     write_crystal_group,
     write_provenance,
     writing_hdf5,
@@ -69,13 +71,13 @@ def write_block_sums(sums: BlockSums, path: Path) -> None:
     with atomic_path(Path(path)) as temporary, writing_hdf5(temporary) as file:
         entry = open_entry(file, FORMAT, VERSION, default="sums")
         group = entry.create_group("sums")
-        group.attrs["NX_class"] = "NXcollection"
+        set_texts(group, {"NX_class": "NXcollection"})
         for name in _ARRAYS:
             array = np.asarray(getattr(sums, name))
             # Sums of random phases do not compress; the checksum is what counts.
             options = COMPRESSION | {"compression_opts": 1} if array.ndim > 1 else {}
             group.create_dataset(name, data=array, **options)
         group["divisions"] = np.array(sums.divisions, dtype=np.int64)
-        group.create_dataset("selections", data=list(sums.selections), dtype=h5py.string_dtype())
+        group["selections"] = fixed_text(sums.selections)
         write_crystal_group(entry, sums.crystal)
         write_provenance(entry, sums.provenance)

@@ -22,7 +22,7 @@ damaged chunk is noticed instead of read.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,8 @@ def write_nexus_map(map: IntensityMap, path: Path) -> None:
     with atomic_path(Path(path)) as temporary, writing_hdf5(temporary) as file:
         entry = open_entry(file, FORMAT, VERSION, default="map")
         group = entry.create_group("map")
-        group.attrs.update({"NX_class": "NXdata", "signal": "intensity", "axes": ["h", "k", "l"]})
+        set_texts(group, {"NX_class": "NXdata", "signal": "intensity"})
+        group.attrs["axes"] = fixed_text(["h", "k", "l"])
         arrays = {
             "intensity": map.intensity,
             "intensity_errors": map.sigma,
@@ -110,10 +111,10 @@ def write_nexus_map(map: IntensityMap, path: Path) -> None:
                 group.create_dataset(
                     name, data=array, chunks=_chunks(map.grid.shape), **COMPRESSION
                 )
-        group["mask"].attrs["meaning"] = "1: the voxel must not be used"
+        set_texts(group["mask"], {"meaning": "1: the voxel must not be used"})
         for number, (name, axis) in enumerate(zip("hkl", map.grid.axes(), strict=True)):
             group[name] = axis
-            group[name].attrs["units"] = "r.l.u."
+            set_texts(group[name], {"units": "r.l.u."})
             group.attrs[f"{name}_indices"] = number
         group["divisions"] = np.array(map.grid.divisions, dtype=np.int64)
         group["start"] = np.array(map.grid.start, dtype=np.int64)
@@ -129,7 +130,16 @@ def writing_hdf5(path: Path) -> Iterator[h5py.File]:
     Python's own write fails with a clean ``OSError``. The price is memory for
     the compressed content.
     """
-    with h5py.File(path.name, "w", driver="core", backing_store=False, block_size=1 << 20) as file:
+    # Since format 1.10 the structure of a file carries checksums too: damage is noticed, where
+    # older layouts let the library walk off into foreign memory.
+    with h5py.File(
+        path.name,
+        "w",
+        driver="core",
+        backing_store=False,
+        block_size=1 << 20,
+        libver=("v110", "v110"),
+    ) as file:
         yield file
         file.flush()
         image = file.id.get_file_image()
@@ -138,17 +148,18 @@ def writing_hdf5(path: Path) -> Iterator[h5py.File]:
 
 def open_entry(file: h5py.File, kind: str, version: int, *, default: str) -> h5py.Group:
     """Create ``/entry`` and say in the root what the file holds."""
-    file.attrs.update(
+    set_texts(
+        file,
         {
             "NX_class": "NXroot",
             "default": "entry",
             "creator": "unstill",
             "unstill_format": kind,
-            "unstill_format_version": version,
-        }
+        },
     )
+    file.attrs["unstill_format_version"] = version
     entry = file.create_group("entry")
-    entry.attrs.update({"NX_class": "NXentry", "default": default})
+    set_texts(entry, {"NX_class": "NXentry", "default": default})
     return entry
 
 
@@ -156,6 +167,23 @@ def is_own_hdf5(path: Path) -> bool:
     """Whether an HDF5 file says that unstill wrote it."""
     with parsing(path, "an HDF5 file"), h5py.File(path, "r") as file:
         return "unstill_format" in file.attrs
+
+
+def fixed_text(text: str | Sequence[str]) -> np.ndarray:
+    """Text as HDF5 strings of fixed length.
+
+    Strings of variable length live in a heap without checksums, and a
+    damaged heap crashes the HDF5 library.
+    """
+    encoded = text.encode() if isinstance(text, str) else [item.encode() for item in text]
+    longest = len(encoded) if isinstance(encoded, bytes) else max(map(len, encoded), default=0)
+    return np.array(encoded, dtype=h5py.string_dtype("utf-8", max(1, longest)))
+
+
+def set_texts(place: Any, texts: Mapping[str, str]) -> None:
+    """Set text attributes of a file, group or data set."""
+    for name, text in texts.items():
+        place.attrs[name] = fixed_text(text)
 
 
 def check_format(path: Path, file: h5py.File, kind: str, version: int) -> None:
@@ -185,10 +213,10 @@ def check_format(path: Path, file: h5py.File, kind: str, version: int) -> None:
 def write_crystal_group(entry: h5py.Group, crystal: Crystal) -> None:
     """Write cell and space group."""
     group = entry.create_group("crystal")
-    group.attrs["NX_class"] = "NXsample"
+    set_texts(group, {"NX_class": "NXsample"})
     group["unit_cell"] = np.array(crystal.unit_cell)
-    group["unit_cell"].attrs["units"] = "angstrom, degrees"
-    group["space_group"] = crystal.space_group
+    set_texts(group["unit_cell"], {"units": "angstrom, degrees"})
+    group["space_group"] = fixed_text(crystal.space_group)
 
 
 def read_crystal_group(group: h5py.Group) -> Crystal:
@@ -200,9 +228,9 @@ def read_crystal_group(group: h5py.Group) -> Crystal:
 def write_provenance(entry: h5py.Group, provenance: Mapping[str, Any]) -> None:
     """Write what made the data, as JSON."""
     group = entry.create_group("provenance")
-    group.attrs["NX_class"] = "NXnote"
-    group["type"] = "application/json"
-    group["data"] = json.dumps(plain(provenance))
+    set_texts(group, {"NX_class": "NXnote"})
+    group["type"] = fixed_text("application/json")
+    group["data"] = fixed_text(json.dumps(plain(provenance)))
 
 
 def read_provenance(file: h5py.File) -> dict[str, Any]:
