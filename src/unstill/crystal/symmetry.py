@@ -52,6 +52,12 @@ def check_metric(crystal: Crystal) -> None:
         cartesian_rotation(crystal, operation.astype(float))
 
 
+def has_symmetry_of(model: Crystal, observed: Crystal) -> bool:
+    """Tell whether the Laue group of the model holds that of the map."""
+    of_model = {operation.tobytes() for operation in laue_operations(model)}
+    return {operation.tobytes() for operation in laue_operations(observed)} <= of_model
+
+
 def index_operations(crystal: Crystal, divisions: Triple) -> Int[np.ndarray, "n_operations 3 3"]:
     """Laue operations on the grid indices H = hkl × divisions, H' = H @ R.
 

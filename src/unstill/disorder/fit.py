@@ -10,7 +10,8 @@ import numpy as np
 from unstill.crystal import Crystal, HklGrid
 from unstill.crystal.reindexing import IDENTITY, parse_operator
 from unstill.crystal.same_lattice import same_lattice
-from unstill.disorder.fit_data import FitData, Weighting, fit_data, has_symmetry_of
+from unstill.crystal.symmetry import has_symmetry_of
+from unstill.disorder.fit_data import FitData, Weighting, fit_data
 from unstill.disorder.fit_result import FitResult
 from unstill.disorder.intervals import (
     block_numbers,

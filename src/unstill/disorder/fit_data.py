@@ -9,7 +9,7 @@ import numpy as np
 
 from unstill.crystal import Crystal
 from unstill.crystal.hkl_grid import Triple
-from unstill.crystal.symmetry import laue_operations, map_to_asu
+from unstill.crystal.symmetry import has_symmetry_of, map_to_asu
 from unstill.disorder.model import unique_points
 from unstill.errors import InputError
 from unstill.maps.common_split import outside_limits
@@ -144,12 +144,6 @@ def fit_data(
             fix="widen d_min and d_max",
         )
     return _weighted_by_shell(data) if kind == "shell" else data
-
-
-def has_symmetry_of(model: Crystal, observed: Crystal) -> bool:
-    """Tell whether the Laue group of the model holds that of the map."""
-    of_model = {operation.tobytes() for operation in laue_operations(model)}
-    return {operation.tobytes() for operation in laue_operations(observed)} <= of_model
 
 
 def _averaging_crystal(observed: Crystal, model: Crystal) -> Crystal:
