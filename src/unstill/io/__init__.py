@@ -2,19 +2,25 @@
 
 ``read_structure``, ``read_map``, ``write_map``, ``open_trajectory`` choose
 the format from the name and the content; ``resolve_crystal`` finds the cell
-and space group of files that carry none. Every writer goes through
-``atomic_path``: a temporary name, fsync, rename; an interrupted or failed run
-leaves no partial file. A damaged or foreign file gives ``FormatError``.
+and space group of files that carry none. ``open_block_sums`` and
+``open_mtz_stack`` give the members of an ensemble one at a time. Every writer
+goes through ``atomic_path``: a temporary name, fsync, rename; an interrupted
+or failed run leaves no partial file. A damaged or foreign file gives
+``FormatError``.
 """
 
 from unstill.io.block_sums_file import read_block_sums, write_block_sums
 from unstill.io.crystal_source import read_crystal, resolve_crystal
 from unstill.io.map_files import read_map, write_map
 from unstill.io.mtz import write_bragg_mtz
+from unstill.io.mtz_stack import open_mtz_stack, write_frame_mtz
+from unstill.io.stored_block_sums import open_block_sums
 from unstill.io.structure_files import read_structure, write_structure
 from unstill.io.trajectory_files import open_trajectory
 
 __all__ = [
+    "open_block_sums",
+    "open_mtz_stack",
     "open_trajectory",
     "read_block_sums",
     "read_crystal",
@@ -23,6 +29,7 @@ __all__ = [
     "resolve_crystal",
     "write_block_sums",
     "write_bragg_mtz",
+    "write_frame_mtz",
     "write_map",
     "write_structure",
 ]

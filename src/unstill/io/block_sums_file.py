@@ -8,6 +8,9 @@
                          selections, divisions
     /entry/crystal       unit_cell, space_group of the unit cell
     /entry/provenance    data = JSON
+
+No chunk of s1 and s2 spans two blocks or two selections, so that one block is
+read without unpacking the others.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ from unstill.maps.block_sums import BlockSums
 FORMAT, VERSION = "block-sums", 1
 
 _ARRAYS = ("index", "s1", "s2", "weight", "weight_squared", "n_frames")
+_POINTS_A_CHUNK = 1 << 16
 
 
 def read_block_sums(path: Path) -> BlockSums:
@@ -76,7 +80,8 @@ def write_block_sums(sums: BlockSums, path: Path) -> None:
             array = np.asarray(getattr(sums, name))
             # Sums of random phases do not compress; the checksum is what counts.
             options = COMPRESSION | {"compression_opts": 1} if array.ndim > 1 else {}
-            group.create_dataset(name, data=array, **options)
+            chunks = (1, 1, min(array.shape[2], _POINTS_A_CHUNK)) if array.ndim == 3 else None
+            group.create_dataset(name, data=array, chunks=chunks, **options)
         group["divisions"] = np.array(sums.divisions, dtype=np.int64)
         group["selections"] = fixed_text(sums.selections)
         write_crystal_group(entry, sums.crystal)

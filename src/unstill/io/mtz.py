@@ -19,11 +19,11 @@ from unstill.crystal.hkl_grid import Triple
 from unstill.crystal.supercell import supercell
 from unstill.crystal.symmetry import laue_operations
 from unstill.errors import FormatError, InputError
-from unstill.io.atomic import atomic_path
 from unstill.io.cell_check import check_same_cell, divisions_of_supercell
 from unstill.io.map_notes import notes_of, read_notes
+from unstill.io.mtz_file import crystal_of, new_mtz, whole_mtz, write_mtz
 from unstill.io.point_list import PointList, has_friedel_pairs, map_of, points_of
-from unstill.io.reading import REMEDY, parsing
+from unstill.io.reading import parsing
 from unstill.maps import IntensityMap
 
 _FRIEDEL = -np.eye(3, dtype=int)[None]
@@ -60,11 +60,10 @@ def read_mtz_map(
     """
     path = Path(path)
     with parsing(path, "an MTZ file"):
-        _check_whole(path)
-        mtz = gemmi.read_mtz_file(str(path))
+        mtz = whole_mtz(path)
         points = _points(path, mtz)
         notes = read_notes(mtz.history)
-        stored = _crystal_of(mtz)
+        stored = crystal_of(mtz)
     if notes is not None:
         if crystal is not None:
             check_same_cell(path, notes.crystal, crystal)
@@ -102,7 +101,7 @@ def write_mtz_map(map: IntensityMap, path: Path) -> None:
     points = points_of(half)
     if len(points.index) == 0:
         raise InputError("the map has no usable voxel", found="all masked", fix="check the mask")
-    mtz = _new_mtz(supercell(map.crystal, map.grid.divisions), "diffuse intensity map")
+    mtz = new_mtz(supercell(map.crystal, map.grid.divisions), "diffuse intensity map")
     columns = [points.index, points.intensity[:, None]]
     mtz.add_column("I", "J")
     if points.sigma is not None:
@@ -114,7 +113,7 @@ def write_mtz_map(map: IntensityMap, path: Path) -> None:
     mtz.set_data(np.concatenate(columns, axis=1).astype(np.float32))
     # Told, not guessed on reading: a map may have one half masked.
     mtz.history = notes_of(map) + ([] if half is map else [_HALVED])
-    _write(mtz, path)
+    write_mtz(mtz, path)
 
 
 def write_bragg_mtz(crystal: Crystal, hkl: np.ndarray, f_calc: np.ndarray, path: Path) -> None:
@@ -140,7 +139,7 @@ def write_bragg_mtz(crystal: Crystal, hkl: np.ndarray, f_calc: np.ndarray, path:
         If the file cannot be written; nothing partial is left.
     """
     present = ~crystal.group.operations().systematic_absences(hkl.astype(np.int32))
-    mtz = _new_mtz(crystal, "calculated structure factors")
+    mtz = new_mtz(crystal, "calculated structure factors")
     mtz.add_column("FC", "F")
     mtz.add_column("PHIC", "P")
     values = np.stack([np.abs(f_calc), np.degrees(np.angle(f_calc))], axis=-1)
@@ -148,7 +147,7 @@ def write_bragg_mtz(crystal: Crystal, hkl: np.ndarray, f_calc: np.ndarray, path:
     mtz.ensure_asu()
     _, first = np.unique(mtz.make_miller_array(), axis=0, return_index=True)
     mtz.set_data(mtz.array[first])
-    _write(mtz, path)
+    write_mtz(mtz, path)
 
 
 def mtz_crystal(path: Path) -> Crystal:
@@ -162,21 +161,7 @@ def mtz_crystal(path: Path) -> Crystal:
     with parsing(path, "an MTZ file"):
         mtz = gemmi.read_mtz_file(str(path), with_data=False)
         notes = read_notes(mtz.history)
-        return _crystal_of(mtz) if notes is None else notes.crystal
-
-
-def _check_whole(path: Path) -> None:
-    # gemmi does without the end of the headers, and then the history is missing.
-    if b"MTZENDOFHEADERS" not in path.read_bytes():
-        raise FormatError(f"{path.name} is cut short", found="no end of the headers", fix=REMEDY)
-
-
-def _crystal_of(mtz: gemmi.Mtz) -> Crystal:
-    cell = mtz.get_cell()
-    # float32 in the file: 63.43 is 63.4300003 there.
-    a, b, c, alpha, beta, gamma = (float(f"{value:.7g}") for value in cell.parameters)
-    group = mtz.spacegroup
-    return Crystal((a, b, c, alpha, beta, gamma), "P 1" if group is None else group.xhm())
+        return crystal_of(mtz) if notes is None else notes.crystal
 
 
 def _divided(stored: Crystal, divisions: Triple) -> Crystal:
@@ -201,12 +186,6 @@ def _points(path: Path, mtz: gemmi.Mtz) -> PointList:
             f"{path.name} holds no intensities",
             found=f"columns {', '.join(mtz.column_labels())}",
             fix="give an MTZ file with an intensity column (type J)",
-        )
-    if "M/ISYM" in mtz.column_labels():
-        raise FormatError(
-            f"{path.name} holds unmerged observations",
-            found="a column M/ISYM",
-            fix="merge them first",
         )
     intensity = np.array(column, dtype=float)
     present = np.isfinite(intensity)
@@ -236,20 +215,3 @@ def _half(map: IntensityMap) -> IntensityMap:
     # In C order of a centred box, the mates of the second half are the first half reversed.
     second = np.arange(grid.size).reshape(grid.shape) >= grid.size // 2
     return map.replace(mask=map.mask | ~second)
-
-
-def _new_mtz(crystal: Crystal, title: str) -> gemmi.Mtz:
-    mtz = gemmi.Mtz(with_base=True)
-    mtz.title = f"unstill {title}"
-    mtz.spacegroup = crystal.group
-    mtz.set_cell_for_all(crystal.cell)
-    mtz.add_dataset("unstill")
-    mtz.set_cell_for_all(crystal.cell)
-    return mtz
-
-
-def _write(mtz: gemmi.Mtz, path: Path) -> None:
-    mtz.update_reso()
-    content = mtz.write_to_bytes()
-    with atomic_path(Path(path)) as temporary:
-        temporary.write_bytes(content)

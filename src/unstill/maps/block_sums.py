@@ -85,14 +85,7 @@ class BlockSums:
         InputError
             If there is no selection of this name.
         """
-        names = list(self.selections)
-        if name not in names:
-            raise InputError(
-                "the sums hold no such selection",
-                found=f"{name!r} where there are {', '.join(names)}",
-                fix="run unstill diffuse again with --select",
-            )
-        return names.index(name)
+        return selection_number(self.selections, name)
 
     def totals(
         self, selection: str = "all"
@@ -117,3 +110,21 @@ class BlockSums:
             weight_squared=self.weight_squared[chosen],
             n_frames=self.n_frames[chosen],
         )
+
+
+def selection_number(selections: Sequence[str], name: str) -> int:
+    """Position of a selection among those of the sums.
+
+    Raises
+    ------
+    InputError
+        If there is no selection of this name.
+    """
+    names = list(selections)
+    if name not in names:
+        raise InputError(
+            "the sums hold no such selection",
+            found=f"{name!r} where there are {', '.join(names)}",
+            fix="run unstill diffuse again with --select",
+        )
+    return names.index(name)
