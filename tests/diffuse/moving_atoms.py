@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import biotite.structure
+import gemmi
 import numpy as np
 
 from unstill.crystal import Crystal
@@ -98,3 +99,20 @@ def make_frames(
     coord = mean + sigma * rng.normal(size=(n_frames, n_atoms, 3))
     element = [ELEMENT[number % len(ELEMENT)] for number in range(n_atoms)]
     return ArrayFrames(atom_array(element, names), crystal, coord)
+
+
+def direct_f(frames: ArrayFrames, index: np.ndarray) -> np.ndarray:
+    """F of every frame by the plain sum, with gemmi's form factors; nothing of ours."""
+    cell = supercell(frames.crystal, DIVISIONS)
+    stol2 = cell.s_squared(index) / 4
+    factors = {
+        name: np.array(
+            [gemmi.IT92_get_exact(gemmi.Element(name), 0).calculate_sf(s) for s in stol2]
+        )
+        for name in set(frames.atoms.element)
+    }
+    strength = np.stack([factors[name] for name in frames.atoms.element])
+    frac = cell.fractional(frames.coord)
+    phases = np.exp(2j * np.pi * np.einsum("tjx,hx->tjh", frac, index))
+    found: np.ndarray = np.einsum("jh,tjh->th", strength, phases)
+    return found

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from moving_atoms import CRYSTAL, DIVISIONS, ArrayFrames, RandomFrames, make_frames
+from moving_atoms import CRYSTAL, DIVISIONS, ArrayFrames, RandomFrames, direct_f, make_frames
 
 from unstill.crystal import Crystal
 from unstill.crystal.supercell import supercell
@@ -42,23 +42,6 @@ def same_bits(a: BlockSums, b: BlockSums) -> bool:
 def form_factor(element: str, stol2: np.ndarray) -> np.ndarray:
     table = gemmi.IT92_get_exact(gemmi.Element(element), 0)
     return np.array([table.calculate_sf(value) for value in stol2])
-
-
-def direct_f(frames: ArrayFrames, index: np.ndarray) -> np.ndarray:
-    """F of every frame by the plain sum, with gemmi's form factors; nothing of ours."""
-    cell = supercell(frames.crystal, DIVISIONS)
-    stol2 = cell.s_squared(index) / 4
-    factors = {
-        name: np.array(
-            [gemmi.IT92_get_exact(gemmi.Element(name), 0).calculate_sf(s) for s in stol2]
-        )
-        for name in set(frames.atoms.element)
-    }
-    strength = np.stack([factors[name] for name in frames.atoms.element])
-    frac = cell.fractional(frames.coord)
-    phases = np.exp(2j * np.pi * np.einsum("tjx,hx->tjh", frac, index))
-    found: np.ndarray = np.einsum("jh,tjh->th", strength, phases)
-    return found
 
 
 def relative(a: np.ndarray, b: np.ndarray) -> float:

@@ -61,9 +61,9 @@ class Progress:
             cell_sum=np.zeros(6),
         )
 
-    def add(self, found: ChunkSums) -> None:
-        """Add the sums of the next chunk."""
-        block = found.chunk.block
+    def add(self, found: ChunkSums, at: int | None = None) -> None:
+        """Add the sums of the next chunk, to its block or where that block is held."""
+        block = found.chunk.block if at is None else at
         self.whole = False
         self.s1[block] += found.s1
         self.s2[block] += found.s2

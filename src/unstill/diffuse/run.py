@@ -19,7 +19,10 @@ from unstill.diffuse.checkpoint import Progress
 from unstill.diffuse.frame_source import FrameSource, described, random_access
 from unstill.diffuse.frames import FramePlacement, reference_atoms
 from unstill.diffuse.groups import AtomGroups, group_atoms
+from unstill.diffuse.regroup import regroup
 from unstill.diffuse.sum_frames import Chunk, FrameSummer
+from unstill.ensembles import Ensemble
+from unstill.ensembles.trajectory import Trajectory
 from unstill.errors import InputError, UnstillWarning
 from unstill.maps.block_sums import BlockSums
 from unstill.parallel import physical_memory
@@ -42,9 +45,13 @@ class DiffuseRun:
     weights: np.ndarray
     summer: FrameSummer
 
+    def edges(self) -> list[int]:
+        """First frame of each block, and the end of the last."""
+        return [block * len(self.weights) // self.n_blocks for block in range(self.n_blocks + 1)]
+
     def plan(self) -> list[tuple[int, int, int, int]]:
         """Chunk number, block, first frame and end; no chunk spans two blocks."""
-        edges = [block * len(self.weights) // self.n_blocks for block in range(self.n_blocks + 1)]
+        edges = self.edges()
         spans = [
             (block, first, min(first + self.chunk_size, edges[block + 1]))
             for block in range(self.n_blocks)
@@ -59,22 +66,19 @@ class DiffuseRun:
             for number, block, start, stop in plan:
                 yield Chunk(number, block, start, stop, self.weights[start:stop])
             return
-        for block in sorted({block for _, block, _, _ in plan}):
-            of_block = [chunk for chunk in plan if chunk[1] == block]
-            # One pass over the file for each block; within it chunks follow one another.
-            frames = self.source.chunks(self.chunk_size, of_block[0][2], of_block[-1][3])
-            for number, _, start, stop in of_block:
-                found = next(frames, None)
-                n_found = 0 if found is None else len(found.coord)
-                if found is not None and n_found:
-                    weights = self.weights[start : start + n_found]
-                    yield Chunk(number, block, start, stop, weights, found.coord, found.box)
-                if n_found < stop - start:
-                    return
+        if not plan:
+            return
+        # One pass over the source, whatever the blocks.
+        frames = self.source.chunks(self.chunk_size, plan[0][2], plan[-1][3])
+        sizes = [stop - start for _, _, start, stop in plan]
+        for (number, block, start, stop), found in zip(plan, regroup(frames, sizes), strict=False):
+            weights = self.weights[start : start + len(found.coord)]
+            yield Chunk(number, block, start, stop, weights, found.coord, found.box)
 
-    def nothing_done(self) -> Progress:
-        """Return the sums before the first chunk."""
-        return Progress.empty(self.n_blocks, len(self.summer.groups.names), len(self.summer.index))
+    def nothing_done(self, n_blocks: int | None = None) -> Progress:
+        """Return the sums before the first chunk, of all blocks or of as many as are held."""
+        held = self.n_blocks if n_blocks is None else n_blocks
+        return Progress.empty(held, len(self.summer.groups.names), len(self.summer.index))
 
     def fingerprint(self) -> dict[str, Any]:
         """Everything that changes the sums."""
@@ -100,17 +104,21 @@ class DiffuseRun:
             "source": described(self.source),
         }
 
-    def finish(self, done: Progress) -> BlockSums:
-        """Block sums of what was read."""
-        n_read = done.frames_read
+    def check_end(self, n_read: int, *, stacklevel: int) -> None:
+        """Warn of a source that broke off; refuse one that broke off before two frames."""
         if n_read < len(self.weights):
             warnings.warn(
                 f"the trajectory breaks off: frame {n_read} (counting from 0) of "
                 f"{len(self.weights)} could not be read; the {n_read} frames before it are used",
                 UnstillWarning,
-                stacklevel=3,
+                stacklevel=stacklevel,
             )
         _check_enough(n_read)
+
+    def finish(self, done: Progress) -> BlockSums:
+        """Block sums of what was read."""
+        n_read = done.frames_read
+        self.check_end(n_read, stacklevel=4)
         kept = np.flatnonzero(done.weight > 0)
         mean_cell = (done.cell_sum / n_read).tolist() if done.cell_sum.any() else None
         return BlockSums(
@@ -134,31 +142,47 @@ class DiffuseRun:
 
 
 def prepare_run(
-    source: FrameSource,
+    frames: FrameSource | Ensemble,
     divisions: Triple,
     d_min: float,
     *,
     crystal: Crystal | None,
-    n_blocks: int,
-    selections: Mapping[str, np.ndarray] | None,
+    n_blocks: int | None,
+    selections: Mapping[str, np.ndarray],
     weights: np.ndarray | None,
     occupancy: np.ndarray | None,
-    align: tuple[bool, np.ndarray | None],
+    align: tuple[bool | None, np.ndarray | None],
     max_box_drift: float | None,
     chunk_size: int,
     engine_options: dict[str, Any],
+    blocks_held: int | None = None,
 ) -> DiffuseRun:
     """Check everything that can be checked before the first structure factor.
 
-    The parameters are those of :func:`unstill.diffuse.stream.stream_block_sums`;
-    ``align`` is (remove_drift, reference).
+    The parameters are those of :func:`unstill.diffuse.stream.stream_block_sums`.
+
+    Parameters
+    ----------
+    n_blocks
+        ``None`` makes each frame a block.
+    selections
+        All of them.
+    align
+        (remove_drift, reference).
+    blocks_held
+        Blocks whose sums are in memory at once; all of them by default.
 
     Raises
     ------
     InputError
         If the frames, the crystal and the options do not make a run.
     """
+    remove_drift, reference = align
+    if remove_drift is None:
+        remove_drift = not isinstance(frames, Ensemble)
+    source, weights, occupancy = _source(frames, weights, occupancy)
     crystal = crystal or source.crystal
+    n_blocks = max(1, source.n_frames) if n_blocks is None else n_blocks
     if crystal is None:
         raise InputError(
             "the frames do not say what crystal they are of",
@@ -187,14 +211,15 @@ def prepare_run(
         groups=_groups(selections, n_atoms),
         element=np.char.upper(np.asarray(source.atoms.element, dtype=str)),
         occupancy=_checked_numbers("occupancy", occupancy, n_atoms),
-        placement=_aligned(placement, source, *align),
+        placement=_aligned(placement, source, remove_drift, reference),
         engine_options=engine_options,
         source=source if random_access(source) else None,
     )
     given_weights = _checked_numbers("weights", weights, source.n_frames)
     _check_weights(given_weights)
     n_blocks = min(n_blocks, source.n_frames)
-    _check_memory(n_blocks, len(summer.groups.names), len(summer.index))
+    held = n_blocks if blocks_held is None else min(blocks_held, n_blocks)
+    _check_memory(held, len(summer.groups.names), len(summer.index))
     return DiffuseRun(
         source=source,
         crystal=crystal,
@@ -205,6 +230,34 @@ def prepare_run(
         weights=given_weights,
         summer=summer,
     )
+
+
+def _source(
+    frames: FrameSource | Ensemble, weights: np.ndarray | None, occupancy: np.ndarray | None
+) -> tuple[FrameSource, np.ndarray | None, np.ndarray | None]:
+    """Frames, weights and occupancies; those of the frames where none are given."""
+    if isinstance(frames, Ensemble):
+        weights = frames.weights if weights is None else weights
+        occupancy = _one_occupancy(frames) if occupancy is None else occupancy
+        return Trajectory.from_ensemble(frames), weights, occupancy
+    if occupancy is None:
+        occupancy = getattr(frames, "occupancy", None)
+    return frames, weights, occupancy
+
+
+def _one_occupancy(ensemble: Ensemble) -> np.ndarray:
+    occupancy = ensemble.occupancy
+    if occupancy.ndim == 1:
+        return occupancy
+    differing = np.ptp(occupancy, axis=0) > 0
+    if differing.any():
+        raise InputError(
+            "the occupancies differ from member to member, but all frames are of one set of atoms",
+            found=f"{int(differing.sum())} atoms",
+            fix="give every member the same occupancies, or use weights of members",
+        )
+    first: np.ndarray = occupancy[0]
+    return first
 
 
 def _aligned(
@@ -271,16 +324,15 @@ def _check_weights(weights: np.ndarray) -> None:
         )
 
 
-def _groups(selections: Mapping[str, np.ndarray] | None, n_atoms: int) -> AtomGroups:
-    given = {"all": np.ones(n_atoms, dtype=bool)} | dict(selections or {})
-    for name, mask in given.items():
+def _groups(selections: Mapping[str, np.ndarray], n_atoms: int) -> AtomGroups:
+    for name, mask in selections.items():
         if np.shape(mask) != (n_atoms,) or np.asarray(mask).dtype != bool:
             raise InputError(
                 f"the selection {name!r} does not fit the atoms",
                 found=f"{np.asarray(mask).dtype} of shape {np.shape(mask)} for {n_atoms} atoms",
                 fix="give one true or false an atom",
             )
-    return group_atoms(given)
+    return group_atoms(selections)
 
 
 def _checked_numbers(name: str, numbers: np.ndarray | None, count: int) -> np.ndarray:

@@ -16,8 +16,7 @@ from unstill.diffuse.frame_source import FrameSource
 from unstill.diffuse.frames import MAX_BOX_DRIFT
 from unstill.diffuse.run import DiffuseRun, prepare_run
 from unstill.ensembles import Ensemble
-from unstill.ensembles.trajectory import Trajectory
-from unstill.errors import InputError, OutputError
+from unstill.errors import OutputError
 from unstill.maps.block_sums import BlockSums
 from unstill.parallel import ordered_map
 
@@ -112,21 +111,16 @@ def stream_block_sums(
         If there are fewer than two frames, a frame is unusable (its number is
         given), the box is wrong, or a checkpoint is of another run.
     """
-    if remove_drift is None:
-        remove_drift = not isinstance(frames, Ensemble)
-    if isinstance(frames, Ensemble):
-        weights = frames.weights if weights is None else weights
-        occupancy = _one_occupancy(frames) if occupancy is None else occupancy
-        frames = Trajectory.from_ensemble(frames)
+    every_atom = np.ones(frames.atoms.array_length(), dtype=bool)
     run = prepare_run(
         frames,
         divisions,
         d_min,
         crystal=crystal,
         n_blocks=n_blocks,
-        selections=selections,
+        selections={"all": every_atom} | dict(selections or {}),
         weights=weights,
-        occupancy=getattr(frames, "occupancy", None) if occupancy is None else occupancy,
+        occupancy=occupancy,
         align=(remove_drift, reference),
         max_box_drift=max_box_drift,
         chunk_size=chunk_size,
@@ -178,18 +172,3 @@ def _advance(
             with suppress(OutputError):
                 keeper.save(done)
         raise
-
-
-def _one_occupancy(ensemble: Ensemble) -> np.ndarray:
-    occupancy = ensemble.occupancy
-    if occupancy.ndim == 1:
-        return occupancy
-    differing = np.ptp(occupancy, axis=0) > 0
-    if differing.any():
-        raise InputError(
-            "the occupancies differ from member to member, but all frames are of one set of atoms",
-            found=f"{int(differing.sum())} atoms",
-            fix="give every member the same occupancies, or use weights of members",
-        )
-    first: np.ndarray = occupancy[0]
-    return first
