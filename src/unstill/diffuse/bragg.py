@@ -9,6 +9,7 @@ import numpy as np
 
 from unstill.crystal import Crystal
 from unstill.crystal.half_space import is_positive
+from unstill.crystal.hkl_grid import Triple
 from unstill.crystal.supercell import symmetry_operations
 from unstill.crystal.symmetry import map_to_asu
 from unstill.errors import InputError, UnstillWarning
@@ -67,19 +68,8 @@ def bragg_fold(sums: BlockSums, *, selection: str = "all") -> BraggFold:
         cancel, and the result is not a model of the crystal.
     """
     s1, _, weight, _ = sums.totals(selection)
-    divisions = np.array(sums.divisions)
-    at_bragg = np.all(sums.index % divisions == 0, axis=1)
-    hkl = (sums.index[at_bragg] // divisions).astype(np.int64)
-    f_mean = s1[at_bragg] / (weight * sums.n_cells)
-    unique = np.unique(map_to_asu(sums.crystal, hkl), axis=0)
-    unique = unique[np.any(unique != 0, axis=1)]
-    if not len(unique):
-        raise InputError(
-            "no Bragg position lies within the resolution limit",
-            found=f"{len(sums.index)} points",
-            fix="lower --d-min",
-        )
-    f_calc, power = _average(sums.crystal, unique, _Lookup(hkl, f_mean))
+    fold = BraggPoints.of(sums.crystal, sums.divisions, sums.index)
+    f_calc, power = fold.average(s1 / weight)
     kept = float(np.sum(np.abs(f_calc) ** 2) / power) if power else 0.0
     n_operations = sums.crystal.n_operations
     # Half way between what symmetry gives (1) and what chance gives (1/n).
@@ -91,39 +81,98 @@ def bragg_fold(sums: BlockSums, *, selection: str = "all") -> BraggFold:
             UnstillWarning,
             stacklevel=2,
         )
-    return BraggFold(sums.crystal, unique, f_calc, kept)
+    return BraggFold(sums.crystal, fold.hkl, f_calc, kept)
 
 
-class _Lookup:
-    """F at any integer hkl of the sphere, from one half of it."""
+@dataclass(frozen=True, eq=False)
+class BraggPoints:
+    """Where the mates of each Bragg reflection stand among the points of a supercell.
 
-    def __init__(self, hkl: np.ndarray, f: np.ndarray) -> None:
-        self._bound = int(np.abs(hkl).max(initial=0))
-        keys = self._keys(hkl)
+    Parameters
+    ----------
+    crystal
+        The unit cell and space group.
+    hkl
+        ``(n, 3)`` Miller indices, one of each Laue orbit; 0 0 0 is left out.
+    position
+        ``(n_operations, n)`` point that holds h R or its Friedel mate.
+    factor
+        ``(n_operations, n)`` phase e^(2πi h·t) over the numbers of operations
+        and of unit cells; 0 where the space group says absent.
+    conjugate
+        ``(n_operations, n)`` True where it is the Friedel mate.
+    """
+
+    crystal: Crystal
+    hkl: np.ndarray
+    position: np.ndarray
+    factor: np.ndarray
+    conjugate: np.ndarray
+
+    @classmethod
+    def of(cls, crystal: Crystal, divisions: Triple, index: np.ndarray) -> BraggPoints:
+        """Find the Bragg reflections among the points of one half of reciprocal space.
+
+        Raises
+        ------
+        InputError
+            If there are none.
+        """
+        at_bragg = np.flatnonzero(np.all(index % np.array(divisions) == 0, axis=1))
+        hkl = (index[at_bragg] // np.array(divisions)).astype(np.int64)
+        unique = np.unique(map_to_asu(crystal, hkl), axis=0)
+        unique = unique[np.any(unique != 0, axis=1)]
+        if not len(unique):
+            raise InputError(
+                "no Bragg position lies within the resolution limit",
+                found=f"{len(index)} points",
+                fix="lower --d-min",
+            )
+        bound = int(np.abs(hkl).max(initial=0))
+        keys = _keys(hkl, bound)
         order = np.argsort(keys)
-        self._sorted_keys, self._f = keys[order], f[order]
+        rotations, translations = symmetry_operations(crystal)
+        mates = np.stack([unique @ rotation.astype(np.int64) for rotation in rotations])
+        positive = is_positive(mates)
+        wanted = _keys(np.where(positive[..., None], mates, -mates), bound)
+        place = order[np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)]
+        # Points that were read from a file may lack some mates.
+        whole = np.all(keys[place] == wanted, axis=0)
+        factor = np.exp(2j * np.pi * (translations @ unique.T))
+        absent = np.asarray(crystal.group.operations().systematic_absences(unique), dtype=bool)
+        factor[:, absent] = 0
+        return cls(
+            crystal,
+            unique[whole],
+            at_bragg[place[:, whole]],
+            factor[:, whole] / (len(rotations) * float(np.prod(divisions))),
+            ~positive[:, whole],
+        )
 
-    def __call__(self, hkl: np.ndarray) -> np.ndarray:
-        positive = is_positive(hkl)
-        keys = self._keys(np.where(positive[:, None], hkl, -hkl))
-        f = self._f[np.searchsorted(self._sorted_keys, keys)]
-        found: np.ndarray = np.where(positive, f, f.conj())
-        return found
+    def average(self, f: np.ndarray) -> tuple[np.ndarray, float]:
+        """Average F of a supercell over its unit cells and the space group.
 
-    def _keys(self, hkl: np.ndarray) -> np.ndarray:
-        span = 2 * self._bound + 1
-        keys: np.ndarray = (hkl[:, 0] * span + hkl[:, 1]) * span + hkl[:, 2]
-        return keys
+        Parameters
+        ----------
+        f
+            ``(n_points,)`` F of the supercell (electrons).
+
+        Returns
+        -------
+        f_cell
+            ``(n,)`` electrons per unit cell.
+        power
+            Mean over the operations of Σ|F|², which symmetry alone would keep.
+        """
+        mates = f[self.position]
+        mates = np.where(self.conjugate, mates.conj(), mates)
+        n_operations = len(self.position)
+        size = np.abs(self.factor).max() * n_operations
+        power = float(np.sum(np.abs(mates) ** 2)) * size**2 / n_operations
+        return np.sum(self.factor * mates, axis=0), power
 
 
-def _average(crystal: Crystal, hkl: np.ndarray, f_at: _Lookup) -> tuple[np.ndarray, float]:
-    rotations, translations = symmetry_operations(crystal)
-    total = np.zeros(len(hkl), dtype=np.complex128)
-    power = 0.0
-    for rotation, translation in zip(rotations, translations, strict=True):
-        f = f_at(hkl @ rotation.astype(np.int64))
-        total += np.exp(2j * np.pi * (hkl @ translation)) * f
-        power += float(np.sum(np.abs(f) ** 2))
-    absent = np.asarray(crystal.group.operations().systematic_absences(hkl), dtype=bool)
-    total[absent] = 0
-    return total / len(rotations), power / len(rotations)
+def _keys(hkl: np.ndarray, bound: int) -> np.ndarray:
+    span = 2 * bound + 1
+    keys: np.ndarray = (hkl[..., 0] * span + hkl[..., 1]) * span + hkl[..., 2]
+    return keys

@@ -7,6 +7,7 @@ import numpy as np
 from unstill.crystal.symmetry import map_to_asu
 from unstill.maps.intensity_map import IntensityMap
 from unstill.maps.isotropic import shell_radius
+from unstill.shapes import Integer
 
 
 def permute_within_shells(full: IntensityMap, *, seed: int = 0) -> IntensityMap:
@@ -35,7 +36,7 @@ def permute_within_shells(full: IntensityMap, *, seed: int = 0) -> IntensityMap:
     wedge = map_to_asu(full.crystal, full.grid.index().reshape(-1, 3)[used], full.grid.divisions)
     _, first, orbit = np.unique(wedge, axis=0, return_index=True, return_inverse=True)
     shell = np.floor(shell_radius(full).ravel()[used][first] + 0.5).astype(np.int64)
-    source = _shuffled(shell, np.random.default_rng(seed))[orbit.ravel()]
+    source = shuffled_within(shell, np.random.default_rng(seed))[orbit.ravel()]
 
     def moved(values: np.ndarray) -> np.ndarray:
         permuted = values.ravel().copy()
@@ -49,8 +50,18 @@ def permute_within_shells(full: IntensityMap, *, seed: int = 0) -> IntensityMap:
     )
 
 
-def _shuffled(group: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Positions, shuffled among those of one group."""
+def shuffled_within(
+    group: Integer[np.ndarray, " n"], rng: np.random.Generator
+) -> Integer[np.ndarray, " n"]:
+    """Positions, shuffled among those of one group.
+
+    Examples
+    --------
+    >>> group = np.array([0, 1, 0, 1, 1])
+    >>> source = shuffled_within(group, np.random.default_rng(0))
+    >>> bool((group[source] == group).all()), sorted(source.tolist())
+    (True, [0, 1, 2, 3, 4])
+    """
     order = np.lexsort((rng.random(len(group)), group))
     place = np.argsort(group, kind="stable")
     source = np.empty(len(group), dtype=np.int64)

@@ -1,0 +1,25 @@
+"""Which frames explain the data: weights of members, with held-out proof.
+
+``weigh`` finds weights by maximum entropy: a target (chi-square, correlation,
+cross-entropy) against the relative entropy to the prior weights, whose price θ
+is chosen by cross-validation in blocks of reciprocal space. A free set that no
+choice has seen, a bootstrap and a null control with permuted data stand
+beside every gain. ``enrich`` removes members greedily instead. Members are
+frames or blocks of frames (:class:`unstill.maps.members.MemberSource`); their
+intensities run on numpy, JAX, torch or CuPy by the same lines.
+"""
+
+from unstill.weighting.result import NullRun, WeighResult
+from unstill.weighting.targets import TARGETS, AutodiffTarget, ChiSquare, Target
+from unstill.weighting.weigh import Options, weigh
+
+__all__ = [
+    "TARGETS",
+    "AutodiffTarget",
+    "ChiSquare",
+    "NullRun",
+    "Options",
+    "Target",
+    "WeighResult",
+    "weigh",
+]

@@ -1,0 +1,219 @@
+r"""The price θ of leaving the prior weights: a path from dear to cheap, and where to stop.
+
+Held-out likelihood: the work set is divided into folds of whole blocks of
+reciprocal space; for each θ the weights of the other folds, with their scale
+and isotropic curve, predict the one that was left out. The largest θ is taken
+whose prediction is not worse than the best by more than one standard error of
+the difference (over blocks). Data that hold nothing about the weights are
+predicted best by the prior, so that θ stays where the path begins.
+
+L-curve: the elbow of misfit against KL, where paying more for the prior begins
+to cost agreement (Hummer, G. & Köfinger, J. (2015). *J. Chem. Phys.* 143, 243150,
+https://doi.org/10.1063/1.4937786).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from unstill.shapes import Float
+from unstill.weighting.data import Observed
+from unstill.weighting.forward import weighted_intensity
+from unstill.weighting.holdout import HoldOut
+from unstill.weighting.objective import Objective, lbfgs
+from unstill.weighting.problems import Problems
+from unstill.weighting.softmax import relative_entropy
+from unstill.weighting.targets.chi_square import FittedScale
+
+FIRST_DIVERGENCE = 1e-3
+"""KL at the beginning of a path: N_eff is 0.999 of the members there."""
+
+_PER_DECADE = 2
+_MOST_STEPS = 13
+_PATIENCE = 2
+_CLEAR = 3.0
+_SETTLED = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """Fits of one data set at falling θ.
+
+    Parameters
+    ----------
+    theta
+        ``(n_steps,)`` falling.
+    held_out
+        ``(n_steps,)`` mean of (y − k x − b)²/σ² in the folds that were left out.
+    held_out_error
+        ``(n_steps,)`` standard error of the difference from the best step.
+    misfit, divergence
+        ``(n_steps,)`` target and KL of the fit to the whole work set.
+    weights
+        ``(n_steps, n_members)`` of that fit.
+    chosen
+        The step that was chosen.
+    rule
+        ``"cross-validation"`` or ``"l-curve"``.
+    """
+
+    theta: Float[np.ndarray, " steps"]
+    held_out: Float[np.ndarray, " steps"]
+    held_out_error: Float[np.ndarray, " steps"]
+    misfit: Float[np.ndarray, " steps"]
+    divergence: Float[np.ndarray, " steps"]
+    weights: Float[np.ndarray, "steps members"]
+    chosen: int
+    rule: str
+
+
+def follow_paths(
+    objective: Objective,
+    data: Sequence[Observed],
+    held: HoldOut,
+    *,
+    rule: str = "cross-validation",
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Path]:
+    """Follow the path of θ for several data sets at a time.
+
+    Parameters
+    ----------
+    objective
+        Members and target.
+    data
+        The observed data, first the true ones; the i-th is the i-th permutation
+        for a Bragg term too.
+    held
+        Work set and folds; the free set is not looked at.
+    rule
+        ``"cross-validation"`` or ``"l-curve"``.
+    progress
+        Called with (steps done, most steps).
+    """
+    walkers = [_Walker(one, held, number) for number, one in enumerate(data)]
+    whole = Problems.of([w.data for w in walkers], [held.work.astype(float)] * len(walkers))
+    first = objective.sensitivity(whole) / np.sqrt(2 * FIRST_DIVERGENCE)
+    for step in range(_MOST_STEPS):
+        active = [w for w in walkers if not w.finished(rule)]
+        if not active:
+            break
+        _advance(objective, active, first * 10 ** (-step / _PER_DECADE), held)
+        if progress is not None:
+            progress(step + 1, _MOST_STEPS)
+    if progress is not None:
+        progress(_MOST_STEPS, _MOST_STEPS)
+    return [w.path(rule) for w in walkers]
+
+
+class _Walker:
+    """One data set on its way."""
+
+    def __init__(self, data: Observed, held: HoldOut, number: int) -> None:
+        self.data, self.number = data, number
+        n_folds = int(held.fold.max()) + 1
+        self.work = [held.work.astype(float)]
+        self.work += [(held.work & (held.fold != fold)).astype(float) for fold in range(n_folds)]
+        self.left_out = [held.work & (held.fold == fold) for fold in range(n_folds)]
+        self.block = held.block
+        self.n_blocks = int(held.block.max()) + 1
+        self.weights: np.ndarray | None = None
+        self.theta: list[float] = []
+        self.losses: list[np.ndarray] = []
+        self.misfit: list[float] = []
+        self.divergence: list[float] = []
+        self.kept: list[np.ndarray] = []
+
+    def finished(self, rule: str) -> bool:
+        """Whether smaller θ promise nothing more."""
+        totals = np.array([loss.sum() for loss in self.losses])
+        if len(totals) < 3:
+            return False
+        settled = abs(totals[-1] - totals[-2]) < _SETTLED * abs(totals[0] - totals.min())
+        if rule != "cross-validation":
+            return bool(settled and self.divergence[-1] < 1.01 * self.divergence[-2])
+        return bool(len(totals) - 1 - int(np.argmin(totals)) >= _PATIENCE or settled)
+
+    def path(self, rule: str) -> Path:
+        """Return the path with its choice."""
+        losses = np.array(self.losses)
+        totals = losses.sum(axis=1)
+        best = int(np.argmin(totals))
+        n_points = max(sum(int(mask.sum()) for mask in self.left_out), 1)
+        used = np.bincount(self.block[self.work[0] > 0], minlength=self.n_blocks) > 0
+        change = losses[:, used] - losses[best, used]
+        error = np.std(change, axis=1, ddof=1) * np.sqrt(int(used.sum()))
+        if rule == "cross-validation":
+            # Without clear evidence for leaving the beginning of the path, stay there.
+            supported = totals[0] - totals[best] > _CLEAR * error[0]
+            chosen = int(np.flatnonzero(totals - totals[best] <= error)[0]) if supported else 0
+        else:
+            chosen = _corner(np.array(self.misfit), np.array(self.divergence))
+        return Path(
+            np.array(self.theta),
+            totals / n_points,
+            error / n_points,
+            np.array(self.misfit),
+            np.array(self.divergence),
+            np.array(self.kept),
+            chosen,
+            rule,
+        )
+
+
+def _advance(
+    objective: Objective, active: list[_Walker], theta: np.ndarray, held: HoldOut
+) -> None:
+    n_parts = len(active[0].work)
+    data = [w.data for w in active for _ in range(n_parts)]
+    problems = Problems.of(data, [work for w in active for work in w.work])
+    numbers = np.array([w.number for w in active for _ in range(n_parts)])
+    start = None
+    if active[0].weights is not None:
+        start = np.concatenate([w.weights for w in active if w.weights is not None])
+    found = objective.solve(
+        problems,
+        theta[numbers],
+        start,
+        permutations=numbers,
+        search=lbfgs(tolerance=1e-6),
+    )
+    entropy = relative_entropy(found.weights, objective.table.prior)
+    for place, walker in enumerate(active):
+        rows = slice(place * n_parts, (place + 1) * n_parts)
+        walker.weights = found.weights[rows]
+        walker.theta.append(float(theta[walker.number]))
+        walker.divergence.append(float(entropy[rows][0]))
+        walker.misfit.append(float(found.value[rows][0] - theta[walker.number] * entropy[rows][0]))
+        walker.kept.append(found.weights[rows][0])
+        walker.losses.append(_held_out_loss(objective, walker, problems.take(rows), held))
+
+
+def _held_out_loss(
+    objective: Objective, walker: _Walker, problems: Problems, held: HoldOut
+) -> np.ndarray:
+    """Σ (y − k x − b)²/σ² of the folds that each fit has not seen, by block."""
+    assert walker.weights is not None
+    backend = objective.table.backend
+    folds = np.arange(1, problems.n_problems)
+    with backend.scope():
+        x, _ = weighted_intensity(objective.table, walker.weights[1:], workers=objective.workers)
+        scale, curve = FittedScale(problems, backend).solve(x, folds)
+        residual = backend.to_host(
+            backend.array(problems.intensity[1:]) - scale[:, None] * x - curve
+        )
+    squares = residual**2 * problems.precision[1:]
+    loss = np.zeros(walker.n_blocks)
+    for row, left_out in zip(squares, walker.left_out, strict=True):
+        loss += np.bincount(held.block[left_out], row[left_out], minlength=walker.n_blocks)
+    return loss
+
+
+def _corner(misfit: np.ndarray, divergence: np.ndarray) -> int:
+    """Step furthest below the chord from the first to the last, both axes scaled to one."""
+    u = (divergence - divergence[0]) / max(divergence[-1] - divergence[0], np.finfo(float).tiny)
+    v = (misfit - misfit[-1]) / max(misfit[0] - misfit[-1], np.finfo(float).tiny)
+    return int(np.argmax(1 - u - v))

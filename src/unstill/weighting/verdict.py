@@ -1,0 +1,67 @@
+"""What a gain is: supported by held-out data, or something else by its name."""
+
+from __future__ import annotations
+
+SUPPORTED = "supported"
+WITHIN_CHANCE = "within chance"
+ISOTROPIC = "isotropic only"
+OVERFITTED = "overfitted"
+NO_GAIN = "no gain"
+
+MEANING = {
+    SUPPORTED: "the weights raise the anisotropic correlation of data that no fit has seen, by "
+    "more than chance and by more than in any permutation of the data",
+    WITHIN_CHANCE: "the anisotropic correlation of the free set rises, but by no more than chance "
+    "or permuted data would give",
+    ISOTROPIC: "total correlation rises without the anisotropic correlation of the free set: the "
+    "weights adjust the fall with resolution and say nothing about where the atoms are",
+    OVERFITTED: "the work set agrees better and the free set does not: the weights fit noise",
+    NO_GAIN: "the data do not ask for other weights than the prior ones",
+}
+"""Each verdict in one sentence."""
+
+_TOLERANCE = 1e-4
+"""Changes of a correlation below this are none."""
+
+
+def judge(
+    *,
+    work_gain: float,
+    free_gain: float,
+    free_total_gain: float,
+    gain_interval: tuple[float, float],
+    null_gains: list[float],
+) -> str:
+    """Name a gain.
+
+    Parameters
+    ----------
+    work_gain, free_gain
+        Rise of the anisotropic CC in the work set and in the free set.
+    free_total_gain
+        Rise of the total CC in the free set.
+    gain_interval
+        95 % interval of ``free_gain``.
+    null_gains
+        ``free_gain`` of every permutation; empty without a null control.
+
+    Returns
+    -------
+    verdict
+        A key of :data:`MEANING`.
+
+    Examples
+    --------
+    >>> judge(work_gain=0.04, free_gain=0.03, free_total_gain=0.02,
+    ...       gain_interval=(0.02, 0.04), null_gains=[0.004, -0.002])
+    'supported'
+    >>> judge(work_gain=0.05, free_gain=-0.006, free_total_gain=0.12,
+    ...       gain_interval=(-0.02, 0.01), null_gains=[0.004, -0.002])
+    'isotropic only'
+    """
+    if free_gain > _TOLERANCE:
+        beyond = gain_interval[0] > 0 and free_gain > max(null_gains, default=0.0)
+        return SUPPORTED if beyond else WITHIN_CHANCE
+    if free_total_gain > _TOLERANCE:
+        return ISOTROPIC
+    return OVERFITTED if work_gain > _TOLERANCE else NO_GAIN

@@ -1,0 +1,407 @@
+"""Weights of members against an observed map, with held-out proof."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any, Literal
+
+import numpy as np
+
+from unstill.errors import InputError, UnstillWarning
+from unstill.maps.amplitudes import Amplitudes
+from unstill.maps.blocks import bootstrap_weights
+from unstill.maps.intensity_map import IntensityMap
+from unstill.maps.members import MemberSource
+from unstill.shapes import Float
+from unstill.weighting.agreement import agreements, bootstrap_agreement
+from unstill.weighting.backends import weighting_backend
+from unstill.weighting.bragg import BraggTerm
+from unstill.weighting.data import Observed
+from unstill.weighting.entropy_price import Path, follow_paths
+from unstill.weighting.forward import weighted_intensity
+from unstill.weighting.holdout import HoldOut, hold_out
+from unstill.weighting.objective import Objective, Search, lbfgs
+from unstill.weighting.prepare import Prepared, map_of_orbits, prepare
+from unstill.weighting.problems import Problems
+from unstill.weighting.result import Interval, NullRun, WeighResult
+from unstill.weighting.softmax import n_effective, n_effective_kl
+from unstill.weighting.table import MEMORY, MemberTable
+from unstill.weighting.targets import ChiSquare, Target
+from unstill.weighting.targets.chi_square import FittedScale
+from unstill.weighting.verdict import judge
+
+N_NULL = 20
+"""Permutations of the data in the null control."""
+
+N_BOOTSTRAP = 50
+"""Refits of the weights to blocks drawn with replacement."""
+
+COLLAPSED = 3.0
+"""N_eff below which weights have collapsed."""
+
+_N_DRAWS = 400
+
+Progress = Callable[[str, int, int], None]
+"""Called with the name of a stage, steps done, steps in all."""
+
+Theta = float | Literal["auto", "l-curve"]
+"""Price of entropy: a number, by held-out likelihood, or by the L-curve."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How members are weighed.
+
+    Parameters
+    ----------
+    target
+        What is minimised.
+    theta
+        Price of entropy.
+    holdout
+        Share of the data in the free set.
+    search
+        From a function and a start to a minimum; L-BFGS by default.
+    n_null, n_bootstrap
+        Permutations of the null control, and refits that say how sure weights are.
+    force
+        Accept weights that have collapsed.
+    seed
+        Of the free set, the folds, the permutations and the bootstraps.
+    workers
+        Threads; the result does not depend on it.
+    """
+
+    target: Target = field(default_factory=ChiSquare)
+    theta: Theta = "auto"
+    holdout: float = 0.1
+    search: Search = field(default_factory=lbfgs)
+    n_null: int = N_NULL
+    n_bootstrap: int = N_BOOTSTRAP
+    force: bool = False
+    seed: int = 0
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.theta, str) and not (
+            np.isfinite(self.theta) and float(self.theta) >= 0
+        ):
+            raise InputError(
+                "θ is the price of entropy and cannot be negative",
+                found=self.theta,
+                fix="give a number from 0 up, auto, or l-curve",
+            )
+        if isinstance(self.theta, str) and self.theta not in ("auto", "l-curve"):
+            raise InputError(
+                "unknown way to choose θ",
+                found=repr(self.theta),
+                fix="give a number, auto, or l-curve",
+            )
+
+
+def weigh(
+    source: MemberSource,
+    observed: IntensityMap,
+    options: Options | None = None,
+    *,
+    d_min: float | None = None,
+    d_max: float | None = None,
+    reindex: str = "auto",
+    backend: str = "numpy",
+    amplitudes: Amplitudes | None = None,
+    bragg_weight: float = 0.0,
+    memory: int = MEMORY,
+    folder: FilePath | None = None,
+    progress: Progress | None = None,
+) -> WeighResult:
+    r"""Find the weights of members that explain an observed diffuse map.
+
+    Minimises, over :math:`w = \mathrm{softmax}(g)`,
+
+    .. math:: L(x_w) + \theta \sum_t w_t \ln(w_t/w^0_t), \qquad
+              x_w = \sum_t w_t \langle|F_t|^2\rangle - |\sum_t w_t \langle F_t\rangle|^2
+
+    on the work set of a map that is averaged over its Laue group. The free set
+    is seen by no fit and no choice.
+
+    Parameters
+    ----------
+    source
+        Frames, or blocks of frames.
+    observed
+        The measured map; its sigma is used where it has one.
+    options
+        Target, θ, held-out share and the rest.
+    d_min, d_max
+        Resolution limits (Å).
+    reindex
+        ``"auto"``, ``"none"`` or an operator such as ``"k,h,-l"``.
+    backend
+        ``"numpy"``, ``"jax"``, ``"torch"`` or ``"cupy"``.
+    amplitudes, bragg_weight
+        Measured Bragg amplitudes, and what they count beside the diffuse
+        target; with 0 their agreement is told only.
+    memory, folder
+        Bytes above which members go to a scratch file, and its folder.
+    progress
+        Called with stage, steps done, steps in all.
+
+    Returns
+    -------
+    WeighResult
+
+    Raises
+    ------
+    InputError
+        If members and map do not belong together, data are too few, or the
+        weights collapse on fewer than three members.
+    """
+    options = options or Options()
+    told = progress or _silent
+    ready = prepare(
+        source,
+        observed,
+        d_min=d_min,
+        d_max=d_max,
+        reindex=reindex,
+        backend=weighting_backend(backend),
+        bragg=amplitudes is not None,
+        memory=memory,
+        folder=folder,
+        progress=lambda done, total: told("members", done, total),
+    )
+    bragg = None
+    if amplitudes is not None and ready.table.folded is not None:
+        bragg = BraggTerm(
+            ready.table.folded,
+            ready.table.prior,
+            amplitudes,
+            ready.table.orbits.crystal,
+            weight=bragg_weight,
+            n_permutations=options.n_null,
+            seed=options.seed,
+        )
+    return weigh_prepared(ready, options, bragg=bragg, progress=told)
+
+
+def weigh_prepared(
+    ready: Prepared,
+    options: Options,
+    *,
+    bragg: BraggTerm | None = None,
+    progress: Progress | None = None,
+) -> WeighResult:
+    """Weigh members that were read before; see :func:`weigh`."""
+    told = progress or _silent
+    table, data = ready.table, ready.observed
+    held = hold_out(data, options.holdout, seed=options.seed)
+    used = bragg if bragg is not None and bragg.weight > 0 else None
+    objective = Objective(table, options.target, used, workers=options.workers)
+    permuted = [data.permuted([options.seed, number]) for number in range(options.n_null)]
+    theta, paths = _choose_theta(objective, [data, *permuted], held, options, told)
+    final = objective.solve(
+        Problems.of([data], [held.work.astype(float)]),
+        theta[:1],
+        permutations=np.zeros(1, int),
+        search=options.search,
+    )
+    weights = final.weights[0]
+    _check_collapse(weights, table.prior, options)
+    draws = _bootstrap_weights(objective, data, held, theta[0], weights, options, told)
+    null_weights = _null_weights(objective, permuted, held, theta[1:], paths)
+    x = _intensities(objective, np.concatenate([weights[None], table.prior[None], null_weights]))
+    _warn(final.converged[0])
+    judged = _judged(table, data, held, options, permuted, null_weights, theta, x)
+    scale = _scale(data, x[0])
+    return WeighResult(
+        weights=weights,
+        prior=table.prior,
+        weight_draws=draws,
+        n_frames=table.n_frames,
+        target=options.target.name,
+        theta=float(theta[0]),
+        theta_rule=paths[0].rule if paths else "given",
+        iterations=int(final.iterations[0]),
+        converged=bool(final.converged[0]),
+        scale=scale,
+        path=paths[0] if paths else None,
+        bragg=None if bragg is None else bragg.agreement(weights),
+        bragg_uniform=None if bragg is None else bragg.agreement(table.prior),
+        observed=data,
+        held=held,
+        calculated=x[0],
+        calculated_uniform=x[1],
+        weighted_map=map_of_orbits(data.orbits, scale * x[0]),
+        observed_map=ready.observed_map,
+        operator=ready.operator,
+        candidates=ready.candidates,
+        seed=options.seed,
+        **judged,
+    )
+
+
+def _choose_theta(
+    objective: Objective,
+    data: list[Observed],
+    held: HoldOut,
+    options: Options,
+    told: Progress,
+) -> tuple[Float[np.ndarray, " data"], list[Path]]:
+    if not isinstance(options.theta, str):
+        return np.full(len(data), float(options.theta)), []
+    rule = "cross-validation" if options.theta == "auto" else "l-curve"
+    paths = follow_paths(
+        objective,
+        data,
+        held,
+        rule=rule,
+        progress=lambda done, total: told("theta", done, total),
+    )
+    return np.array([path.theta[path.chosen] for path in paths]), paths
+
+
+def _null_weights(
+    objective: Objective,
+    permuted: list[Observed],
+    held: HoldOut,
+    theta: np.ndarray,
+    paths: list[Path],
+) -> Float[np.ndarray, "permutations members"]:
+    if not permuted:
+        return np.zeros((0, objective.table.n_members))
+    if paths:
+        return np.array([path.weights[path.chosen] for path in paths[1:]])
+    work = held.work.astype(float)
+    return objective.solve(
+        Problems.of(permuted, [work] * len(permuted)),
+        theta,
+        permutations=np.arange(1, len(permuted) + 1),
+        search=lbfgs(tolerance=1e-6),
+    ).weights
+
+
+def _bootstrap_weights(
+    objective: Objective,
+    data: Observed,
+    held: HoldOut,
+    theta: float,
+    weights: np.ndarray,
+    options: Options,
+    told: Progress,
+) -> Float[np.ndarray, "draws members"]:
+    n = options.n_bootstrap
+    if n < 1:
+        return np.zeros((0, len(weights)))
+    told("bootstrap", 0, 1)
+    _, label = np.unique(held.block[held.work], return_inverse=True)
+    draws = bootstrap_weights(int(label.max()) + 1, n, np.random.default_rng([options.seed, n]))
+    work = np.zeros((n, len(held.work)))
+    work[:, held.work] = draws[:, label]
+    found = objective.solve(
+        Problems.of([data] * n, list(work)),
+        np.full(n, theta),
+        np.repeat(weights[None], n, axis=0),
+        permutations=np.zeros(n, dtype=int),
+        search=lbfgs(tolerance=1e-6),
+    )
+    told("bootstrap", 1, 1)
+    return found.weights
+
+
+def _intensities(objective: Objective, weights: np.ndarray) -> Float[np.ndarray, "sets orbits"]:
+    backend = objective.table.backend
+    with backend.scope():
+        x, _ = weighted_intensity(objective.table, weights, workers=objective.workers)
+        return backend.to_host(x).astype(float)
+
+
+def _check_collapse(weights: np.ndarray, prior: np.ndarray, options: Options) -> None:
+    smallest = min(n_effective(weights), n_effective_kl(weights, prior))
+    # Two or three members cannot spread over three.
+    if smallest >= min(COLLAPSED, len(weights) / 2):
+        return
+    found = f"N_eff {smallest:.2f} of {len(weights)} members, θ {options.theta}"
+    if not options.force:
+        raise InputError(
+            "the weights have collapsed on a few members, which explain the map by accident",
+            found=found,
+            fix="raise θ, use --theta auto, give blocks of frames, or accept it with --force",
+        )
+    warnings.warn(f"the weights have collapsed: {found}", UnstillWarning, stacklevel=4)
+
+
+def _judged(
+    table: MemberTable,
+    data: Observed,
+    held: HoldOut,
+    options: Options,
+    permuted: list[Observed],
+    null_weights: np.ndarray,
+    theta: np.ndarray,
+    x: np.ndarray,
+) -> dict[str, Any]:
+    """Agreement, its intervals, the null control, and the name of the gain."""
+    n_null = len(permuted)
+    # With the weights, with the prior, then both again for every permutation.
+    sets = np.concatenate([x, np.repeat(x[1:2], n_null, axis=0)])
+    in_work, in_free = agreements(sets, [data, data, *permuted, *permuted], held)
+    of_x, of_prior = bootstrap_agreement(
+        x[0], x[1], data, held, free=True, n_draws=_N_DRAWS, seed=options.seed
+    )
+    gain_interval = _interval(of_x[:, 1] - of_prior[:, 1])
+    null = None
+    if n_null:
+        null = NullRun(
+            work=tuple(in_work[2 : 2 + n_null]),
+            free=tuple(in_free[2 : 2 + n_null]),
+            work_uniform=tuple(in_work[2 + n_null :]),
+            free_uniform=tuple(in_free[2 + n_null :]),
+            n_eff_kl=np.array([n_effective_kl(w, table.prior) for w in null_weights]),
+            theta=theta[1:],
+        )
+    return {
+        "cc_work": in_work[0],
+        "cc_free": in_free[0],
+        "uniform_work": in_work[1],
+        "uniform_free": in_free[1],
+        "free_interval": _interval(of_x[:, 1]),
+        "gain_interval": gain_interval,
+        "null": null,
+        "verdict": judge(
+            work_gain=in_work[0].aniso - in_work[1].aniso,
+            free_gain=in_free[0].aniso - in_free[1].aniso,
+            free_total_gain=in_free[0].total - in_free[1].total,
+            gain_interval=gain_interval,
+            null_gains=[] if null is None else null.gains("free", "aniso").tolist(),
+        ),
+    }
+
+
+def _scale(data: Observed, x: np.ndarray) -> float:
+    everything = Problems.of([data], [np.ones(data.orbits.n_orbits)])
+    fitted = FittedScale(everything, weighting_backend())
+    scale = float(fitted.solve(x[None], np.zeros(1, dtype=int))[0][0])
+    if scale == 0:
+        warnings.warn(
+            "the members explain nothing of the anisotropic part of the map",
+            UnstillWarning,
+            stacklevel=5,
+        )
+    return scale
+
+
+def _interval(draws: np.ndarray) -> Interval:
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _warn(converged: bool) -> None:
+    if not converged:
+        warnings.warn("the fit of the weights has not converged", UnstillWarning, stacklevel=4)
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    del stage, done, total
