@@ -22,7 +22,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, eq=False)
 class NullRun:
-    """The same procedure on permuted data, θ chosen anew for each permutation.
+    """The same procedure on permuted data, all choices made anew for each permutation.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class NullRun:
     n_eff_kl
         ``(n_permutations,)`` N_eff of the weights that were found.
     theta
-        ``(n_permutations,)`` θ that was chosen.
+        ``(n_permutations,)`` θ that was chosen; NaN where there is none.
     """
 
     work: tuple[Agreement, ...]
@@ -82,23 +82,15 @@ class NullRun:
 
 
 @dataclass(frozen=True, eq=False)
-class WeighResult:
+class Weighed:
     """Weights of the members, with the proof that they mean something, or that they do not.
 
     Parameters
     ----------
     weights, prior
         ``(n_members,)`` after and before the fit; each sums to one.
-    weight_draws
-        ``(n_draws, n_members)`` weights refitted to blocks of reciprocal space
-        drawn with replacement; their spread is what the data leave open.
     n_frames
         ``(n_members,)`` frames behind each.
-    target, theta, theta_rule
-        What was minimised, the price of entropy, and how it was chosen
-        (``"cross-validation"``, ``"l-curve"`` or ``"given"``).
-    iterations, converged
-        Of the final fit.
     cc_work, cc_free, uniform_work, uniform_free
         Agreement in the work set and in the free set, with the weights and
         with the prior weights.
@@ -106,14 +98,10 @@ class WeighResult:
         95 % intervals of the free anisotropic CC and of its gain (block bootstrap).
     scale
         k from the calculated to the observed intensities.
-    path
-        The path of θ; ``None`` where θ was given.
     null
         The null control; ``None`` if it was left out.
     verdict
         What the gain is.
-    bragg, bragg_uniform
-        Agreement of the Bragg amplitudes, where there are any.
     observed, held
         Data and partition at the Laue orbits.
     calculated, calculated_uniform
@@ -129,13 +117,7 @@ class WeighResult:
 
     weights: Float[np.ndarray, " members"]
     prior: Float[np.ndarray, " members"]
-    weight_draws: Float[np.ndarray, "draws members"]
     n_frames: Int[np.ndarray, " members"]
-    target: str
-    theta: float
-    theta_rule: str
-    iterations: int
-    converged: bool
     cc_work: Agreement
     cc_free: Agreement
     uniform_work: Agreement
@@ -143,11 +125,8 @@ class WeighResult:
     free_interval: Interval
     gain_interval: Interval
     scale: float
-    path: Path | None
     null: NullRun | None
     verdict: str
-    bragg: BraggAgreement | None
-    bragg_uniform: BraggAgreement | None
     observed: Observed
     held: HoldOut
     calculated: Float[np.ndarray, " orbits"]
@@ -173,16 +152,8 @@ class WeighResult:
         """1/Σw²."""
         return n_effective(self.weights)
 
-    @property
-    def weight_errors(self) -> Float[np.ndarray, " members"]:
-        """``(n_members,)`` standard deviation of each weight over the draws; NaN without draws."""
-        if len(self.weight_draws) < 2:
-            return np.full(self.n_members, np.nan)
-        errors: np.ndarray = np.std(self.weight_draws, axis=0, ddof=1)
-        return errors
-
     def as_dict(self) -> dict[str, Any]:
-        """Return the keys of ``unstill weigh --json``; NaN becomes null when it is written."""
+        """Return the keys of the JSON; NaN becomes null when it is written."""
         return {
             "verdict": self.verdict,
             "cc_work": self.cc_work.as_dict(),
@@ -198,11 +169,6 @@ class WeighResult:
             "n_eff": self.n_eff,
             "n_members": self.n_members,
             "n_frames": int(self.n_frames.sum()),
-            "theta": self.theta,
-            "theta_rule": self.theta_rule,
-            "target": self.target,
-            "iterations": self.iterations,
-            "converged": self.converged,
             "scale": self.scale,
             "n_work": self.held.n_work,
             "n_free": self.held.n_free,
@@ -212,6 +178,56 @@ class WeighResult:
                 {"operator": one.operator.name, "cc_aniso": one.cc_aniso}
                 for one in self.candidates
             ],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class WeighResult(Weighed):
+    """Weights by maximum entropy; what they are worth is in :class:`Weighed`.
+
+    Parameters
+    ----------
+    weight_draws
+        ``(n_draws, n_members)`` weights refitted to blocks of reciprocal space
+        drawn with replacement; their spread is what the data leave open.
+    target, theta, theta_rule
+        What was minimised, the price of entropy, and how it was chosen
+        (``"cross-validation"``, ``"l-curve"`` or ``"given"``).
+    iterations, converged
+        Of the final fit.
+    path
+        The path of θ; ``None`` where θ was given.
+    bragg, bragg_uniform
+        Agreement of the Bragg amplitudes, where there are any.
+    """
+
+    weight_draws: Float[np.ndarray, "draws members"]
+    target: str
+    theta: float
+    theta_rule: str
+    iterations: int
+    converged: bool
+    path: Path | None
+    bragg: BraggAgreement | None
+    bragg_uniform: BraggAgreement | None
+
+    @property
+    def weight_errors(self) -> Float[np.ndarray, " members"]:
+        """``(n_members,)`` standard deviation of each weight over the draws; NaN without draws."""
+        if len(self.weight_draws) < 2:
+            return np.full(self.n_members, np.nan)
+        errors: np.ndarray = np.std(self.weight_draws, axis=0, ddof=1)
+        return errors
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the keys of ``unstill weigh --json``; NaN becomes null when it is written."""
+        return {
+            **super().as_dict(),
+            "theta": self.theta,
+            "theta_rule": self.theta_rule,
+            "target": self.target,
+            "iterations": self.iterations,
+            "converged": self.converged,
             "bragg": None if self.bragg is None else dict(self.bragg.__dict__),
             "bragg_uniform": None
             if self.bragg_uniform is None

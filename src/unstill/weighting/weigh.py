@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -16,22 +16,20 @@ from unstill.maps.blocks import bootstrap_weights
 from unstill.maps.intensity_map import IntensityMap
 from unstill.maps.members import MemberSource
 from unstill.shapes import Float
-from unstill.weighting.agreement import agreements, bootstrap_agreement
 from unstill.weighting.backends import weighting_backend
 from unstill.weighting.bragg import BraggTerm
 from unstill.weighting.data import Observed
 from unstill.weighting.entropy_price import Path, follow_paths
 from unstill.weighting.forward import weighted_intensity
 from unstill.weighting.holdout import HoldOut, hold_out
+from unstill.weighting.judged import fitted_scale, judge_weights
 from unstill.weighting.objective import Objective, Search, lbfgs
 from unstill.weighting.prepare import Prepared, map_of_orbits, prepare
 from unstill.weighting.problems import Problems
-from unstill.weighting.result import Interval, NullRun, WeighResult
+from unstill.weighting.result import WeighResult
 from unstill.weighting.softmax import n_effective, n_effective_kl
-from unstill.weighting.table import MEMORY, MemberTable
+from unstill.weighting.table import MEMORY
 from unstill.weighting.targets import ChiSquare, Target
-from unstill.weighting.targets.chi_square import FittedScale
-from unstill.weighting.verdict import judge
 
 N_NULL = 20
 """Permutations of the data in the null control."""
@@ -41,8 +39,6 @@ N_BOOTSTRAP = 50
 
 COLLAPSED = 3.0
 """N_eff below which weights have collapsed."""
-
-_N_DRAWS = 400
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of a stage, steps done, steps in all."""
@@ -214,8 +210,10 @@ def weigh_prepared(
     null_weights = _null_weights(objective, permuted, held, theta[1:], paths)
     x = _intensities(objective, np.concatenate([weights[None], table.prior[None], null_weights]))
     _warn(final.converged[0])
-    judged = _judged(table, data, held, options, permuted, null_weights, theta, x)
-    scale = _scale(data, x[0])
+    judged = judge_weights(
+        x, data, held, permuted, null_weights, table.prior, theta=theta[1:], seed=options.seed
+    )
+    scale = fitted_scale(data, x[0])
     return WeighResult(
         weights=weights,
         prior=table.prior,
@@ -239,7 +237,7 @@ def weigh_prepared(
         operator=ready.operator,
         candidates=ready.candidates,
         seed=options.seed,
-        **judged,
+        **vars(judged),
     )
 
 
@@ -331,71 +329,6 @@ def _check_collapse(weights: np.ndarray, prior: np.ndarray, options: Options) ->
             fix="raise θ, use --theta auto, give blocks of frames, or accept it with --force",
         )
     warnings.warn(f"the weights have collapsed: {found}", UnstillWarning, stacklevel=4)
-
-
-def _judged(
-    table: MemberTable,
-    data: Observed,
-    held: HoldOut,
-    options: Options,
-    permuted: list[Observed],
-    null_weights: np.ndarray,
-    theta: np.ndarray,
-    x: np.ndarray,
-) -> dict[str, Any]:
-    """Agreement, its intervals, the null control, and the name of the gain."""
-    n_null = len(permuted)
-    # With the weights, with the prior, then both again for every permutation.
-    sets = np.concatenate([x, np.repeat(x[1:2], n_null, axis=0)])
-    in_work, in_free = agreements(sets, [data, data, *permuted, *permuted], held)
-    of_x, of_prior = bootstrap_agreement(
-        x[0], x[1], data, held, free=True, n_draws=_N_DRAWS, seed=options.seed
-    )
-    gain_interval = _interval(of_x[:, 1] - of_prior[:, 1])
-    null = None
-    if n_null:
-        null = NullRun(
-            work=tuple(in_work[2 : 2 + n_null]),
-            free=tuple(in_free[2 : 2 + n_null]),
-            work_uniform=tuple(in_work[2 + n_null :]),
-            free_uniform=tuple(in_free[2 + n_null :]),
-            n_eff_kl=np.array([n_effective_kl(w, table.prior) for w in null_weights]),
-            theta=theta[1:],
-        )
-    return {
-        "cc_work": in_work[0],
-        "cc_free": in_free[0],
-        "uniform_work": in_work[1],
-        "uniform_free": in_free[1],
-        "free_interval": _interval(of_x[:, 1]),
-        "gain_interval": gain_interval,
-        "null": null,
-        "verdict": judge(
-            work_gain=in_work[0].aniso - in_work[1].aniso,
-            free_gain=in_free[0].aniso - in_free[1].aniso,
-            free_total_gain=in_free[0].total - in_free[1].total,
-            gain_interval=gain_interval,
-            null_gains=[] if null is None else null.gains("free", "aniso").tolist(),
-        ),
-    }
-
-
-def _scale(data: Observed, x: np.ndarray) -> float:
-    everything = Problems.of([data], [np.ones(data.orbits.n_orbits)])
-    fitted = FittedScale(everything, weighting_backend())
-    scale = float(fitted.solve(x[None], np.zeros(1, dtype=int))[0][0])
-    if scale == 0:
-        warnings.warn(
-            "the members explain nothing of the anisotropic part of the map",
-            UnstillWarning,
-            stacklevel=5,
-        )
-    return scale
-
-
-def _interval(draws: np.ndarray) -> Interval:
-    low, high = np.percentile(draws, [2.5, 97.5])
-    return float(low), float(high)
 
 
 def _warn(converged: bool) -> None:

@@ -1,0 +1,123 @@
+"""What weights are worth: agreement, its intervals, the null control and the verdict."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from unstill.errors import UnstillWarning
+from unstill.shapes import Float
+from unstill.weighting.agreement import Agreement, agreements, bootstrap_agreement
+from unstill.weighting.backends import weighting_backend
+from unstill.weighting.data import Observed
+from unstill.weighting.holdout import HoldOut
+from unstill.weighting.problems import Problems
+from unstill.weighting.result import Interval, NullRun
+from unstill.weighting.softmax import n_effective_kl
+from unstill.weighting.targets.chi_square import FittedScale
+from unstill.weighting.verdict import judge
+
+_N_DRAWS = 400
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """The part of a result that does not depend on how weights were found.
+
+    The fields are those of :class:`unstill.weighting.result.Weighed`.
+    """
+
+    cc_work: Agreement
+    cc_free: Agreement
+    uniform_work: Agreement
+    uniform_free: Agreement
+    free_interval: Interval
+    gain_interval: Interval
+    null: NullRun | None
+    verdict: str
+
+
+def judge_weights(
+    x: Float[np.ndarray, "sets orbits"],
+    data: Observed,
+    held: HoldOut,
+    permuted: list[Observed],
+    null_weights: Float[np.ndarray, "permutations members"],
+    prior: Float[np.ndarray, " members"],
+    *,
+    theta: Float[np.ndarray, " permutations"] | None = None,
+    seed: int = 0,
+) -> Judged:
+    """Compare weights with the prior in the work set and in the free set, and with chance.
+
+    Parameters
+    ----------
+    x
+        ``(2 + n_permutations, n_orbits)`` intensities with the weights, with
+        the prior weights, and with the weights of each permutation.
+    data, held
+        The data and their partition.
+    permuted, null_weights
+        Permutations of the data, and the weights that each led to.
+    prior
+        Weights before anything was fitted.
+    theta
+        Price of entropy that each permutation chose, where there is one.
+    seed
+        Of the bootstrap.
+    """
+    n_null = len(permuted)
+    # With the weights, with the prior, then both again for every permutation.
+    sets = np.concatenate([x, np.repeat(x[1:2], n_null, axis=0)])
+    in_work, in_free = agreements(sets, [data, data, *permuted, *permuted], held)
+    of_x, of_prior = bootstrap_agreement(
+        x[0], x[1], data, held, free=True, n_draws=_N_DRAWS, seed=seed
+    )
+    gain_interval = _interval(of_x[:, 1] - of_prior[:, 1])
+    null = None
+    if n_null:
+        null = NullRun(
+            work=tuple(in_work[2 : 2 + n_null]),
+            free=tuple(in_free[2 : 2 + n_null]),
+            work_uniform=tuple(in_work[2 + n_null :]),
+            free_uniform=tuple(in_free[2 + n_null :]),
+            n_eff_kl=np.array([n_effective_kl(w, prior) for w in null_weights]),
+            theta=np.full(n_null, np.nan) if theta is None else theta,
+        )
+    return Judged(
+        cc_work=in_work[0],
+        cc_free=in_free[0],
+        uniform_work=in_work[1],
+        uniform_free=in_free[1],
+        free_interval=_interval(of_x[:, 1]),
+        gain_interval=gain_interval,
+        null=null,
+        verdict=judge(
+            work_gain=in_work[0].aniso - in_work[1].aniso,
+            free_gain=in_free[0].aniso - in_free[1].aniso,
+            free_total_gain=in_free[0].total - in_free[1].total,
+            gain_interval=gain_interval,
+            null_gains=[] if null is None else null.gains("free", "aniso").tolist(),
+        ),
+    )
+
+
+def fitted_scale(data: Observed, x: Float[np.ndarray, " orbits"]) -> float:
+    """Scale k from calculated to observed intensities, with a free isotropic curve beside it."""
+    everything = Problems.of([data], [np.ones(data.orbits.n_orbits)])
+    fitted = FittedScale(everything, weighting_backend())
+    scale = float(fitted.solve(x[None], np.zeros(1, dtype=int))[0][0])
+    if scale == 0:
+        warnings.warn(
+            "the members explain nothing of the anisotropic part of the map",
+            UnstillWarning,
+            stacklevel=4,
+        )
+    return scale
+
+
+def _interval(draws: np.ndarray) -> Interval:
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return float(low), float(high)
