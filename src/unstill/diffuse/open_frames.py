@@ -194,7 +194,7 @@ def _of_models(
 ) -> SupercellFrames:
     ensemble = read_structure(model)
     if stride > 1:
-        ensemble = _members(ensemble, np.arange(0, ensemble.n_members, stride))
+        ensemble = ensemble.select_members(np.arange(0, ensemble.n_members, stride))
     if ensemble.n_members < 2:
         raise InputError(
             "the diffuse intensity of one configuration is zero",
@@ -233,19 +233,6 @@ def _fills(known: Crystal | None, crystal: Crystal, divisions: Triple) -> bool:
         return False
     cell = supercell(crystal, divisions)
     return box_deviation(known.orthogonalization_matrix.T, cell) <= MAX_BOX_DRIFT
-
-
-def _members(ensemble: Ensemble, chosen: np.ndarray) -> Ensemble:
-    def of(value: np.ndarray | None, base: int) -> np.ndarray | None:
-        return value[chosen] if value is not None and value.ndim > base else value
-
-    return ensemble.replace(
-        coord=ensemble.coord[chosen],
-        occupancy=of(ensemble.occupancy, 1),
-        b_factor=of(ensemble.b_factor, 1),
-        u_aniso=of(ensemble.u_aniso, 2),
-        weights=ensemble.weights[chosen],
-    )
 
 
 def _divided(cell: np.ndarray, divisions: Triple) -> tuple[float, ...]:

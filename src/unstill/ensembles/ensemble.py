@@ -11,7 +11,7 @@ import numpy as np
 
 from unstill.crystal import Crystal
 from unstill.errors import InputError
-from unstill.shapes import Coords, Float
+from unstill.shapes import Coords, Float, Int
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +89,17 @@ class Ensemble:
         return int(self.coord.shape[1])
 
     @property
+    def frames(self) -> Int[np.ndarray, " n_members"] | None:
+        """``(n_members,)`` frame of a trajectory that each member was, counting from 0.
+
+        ``None`` where ``provenance["frames"]`` does not say it of every member.
+        """
+        known = self.provenance.get("frames")
+        if known is None or np.shape(known) != (self.n_members,):
+            return None
+        return np.asarray(known, dtype=int)
+
+    @property
     def element(self) -> np.ndarray:
         """``(n_atoms,)`` element symbols, upper case (``"D"`` is deuterium)."""
         return np.char.upper(np.asarray(self.atoms.element, dtype=str))
@@ -111,6 +122,24 @@ class Ensemble:
             occupancy=self.occupancy[..., chosen],
             b_factor=self.b_factor[..., chosen],
             u_aniso=None if self.u_aniso is None else self.u_aniso[..., chosen, :],
+        )
+
+    def select_members(self, chosen: np.ndarray) -> Ensemble:
+        """Return the ensemble of the chosen members (indices), with their weights."""
+
+        def of(value: Any, base: int) -> Any:
+            return value[chosen] if value is not None and value.ndim > base else value
+
+        frames = self.frames
+        known = {} if frames is None else {"frames": frames[chosen].tolist()}
+        return replace(
+            self,
+            coord=self.coord[chosen],
+            occupancy=of(self.occupancy, 1),
+            b_factor=of(self.b_factor, 1),
+            u_aniso=of(self.u_aniso, 2),
+            weights=self.weights[chosen],
+            provenance={**self.provenance, **known},
         )
 
     def member(self, number: int) -> Ensemble:

@@ -30,7 +30,7 @@ Category = dict[str, np.ndarray]
 """Columns as text, ``""`` where the value is unknown or inapplicable."""
 
 _TENSOR = ("[1][1]", "[2][2]", "[3][3]", "[1][2]", "[1][3]", "[2][3]")
-_WEIGHTS = "unstill_member"
+_MEMBERS = "unstill_member"
 
 
 def read_mmcif(path: Path, *, keep_virtual: bool = False) -> Ensemble:
@@ -96,14 +96,19 @@ def _ensemble(path: Path, category: Callable[[str], Category], keep_virtual: boo
         raise _no_atoms(path)
     table = _table(site, path)
     _fill_aniso(table, site, category("atom_site_anisotrop"), path)
-    weights = category(_WEIGHTS).get("weight")
-    return ensemble_from_table(
+    members = category(_MEMBERS)
+    weights, frames = members.get("weight"), members.get("frame")
+    ensemble = ensemble_from_table(
         table,
         path,
         cif_crystal(category),
         None if weights is None else weights.astype(float),
         keep_virtual=keep_virtual,
     )
+    if frames is None:
+        return ensemble
+    known = {"frames": frames.astype(int).tolist()}
+    return ensemble.replace(provenance={**ensemble.provenance, **known})
 
 
 def cif_crystal(category: Callable[[str], Category]) -> Crystal | None:

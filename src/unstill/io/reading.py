@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import struct
 from collections.abc import Iterator
@@ -10,7 +11,8 @@ from pathlib import Path
 
 from unstill.errors import FormatError, UnstillError
 
-# What parsers (gemmi, h5py, biotite, mdtraj, numpy, struct) raise on bytes that make no sense.
+# What parsers (csv, gemmi, h5py, biotite, mdtraj, numpy, struct) raise on bytes that make no
+# sense.
 PARSER_ERRORS = (
     ArithmeticError,
     AttributeError,
@@ -23,6 +25,7 @@ PARSER_ERRORS = (
     RuntimeError,
     TypeError,
     ValueError,
+    csv.Error,
     struct.error,
 )
 

@@ -20,8 +20,9 @@ _TENSOR = ("[1][1]", "[2][2]", "[3][3]", "[1][2]", "[1][3]", "[2][3]")
 def write_mmcif(ensemble: Ensemble, path: Path) -> None:
     """Write mmCIF, one model a member (coordinates to 1e-4 Å).
 
-    Unequal member weights go to ``_unstill_member.weight``, which
-    ``read_structure`` reads back.
+    Unequal member weights go to ``_unstill_member.weight``, and the frames
+    that the members were, where known, to ``_unstill_member.frame`` (counting
+    from 0); ``read_structure`` reads both back.
 
     Raises
     ------
@@ -31,10 +32,10 @@ def write_mmcif(ensemble: Ensemble, path: Path) -> None:
     document = gemmi.cif.Document()
     block = document.add_new_block(_block_name(path))
     _write_crystal(block, ensemble)
-    if np.ptp(ensemble.weights) > 0:
-        loop = block.init_mmcif_loop("_unstill_member.", ["id", "weight"])
-        numbers = [str(number + 1) for number in range(ensemble.n_members)]
-        loop.set_all_values([numbers, [repr(float(weight)) for weight in ensemble.weights]])
+    members = _member_columns(ensemble)
+    if len(members) > 2 or np.ptp(ensemble.weights) > 0:
+        loop = block.init_mmcif_loop("_unstill_member.", list(members))
+        loop.set_all_values(list(members.values()))
     columns = _atom_columns(ensemble)
     loop = block.init_mmcif_loop("_atom_site.", list(columns))
     loop.set_all_values(list(columns.values()))
@@ -79,6 +80,16 @@ def _write_crystal(block: gemmi.cif.Block, ensemble: Ensemble) -> None:
         block.set_pair(f"_cell.{name}", repr(float(value)))
     symbol = gemmi.cif.quote(ensemble.crystal.space_group)
     block.set_pair("_symmetry.space_group_name_H-M", symbol)
+
+
+def _member_columns(ensemble: Ensemble) -> dict[str, list[str]]:
+    columns = {
+        "id": [str(number + 1) for number in range(ensemble.n_members)],
+        "weight": [repr(float(weight)) for weight in ensemble.weights],
+    }
+    if ensemble.frames is not None:
+        columns["frame"] = [str(frame) for frame in ensemble.frames]
+    return columns
 
 
 def _per_member(values: np.ndarray, ensemble: Ensemble, tail: tuple[int, ...] = ()) -> np.ndarray:
