@@ -19,13 +19,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from scipy.interpolate import BSpline
 
 from unstill.disorder.fit_data import FitData
-from unstill.maps.spline_curve import spline_basis, spline_curve
 from unstill.shapes import Float
 
 Isotropic = Literal["spline", "constant"]
 """Free isotropic part of the fit: a cubic spline, or (for comparison) a constant."""
+
+_MOST_INTERVALS = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +66,7 @@ class Projection:
         self.knots: Float[np.ndarray, " knots"] = np.zeros(0)
         design = np.ones((data.n_points, 1))
         if isotropic == "spline":
-            self.knots, design = spline_basis(data.s, data.step)
+            self.knots, design = spline_basis(data)
         self.weighted_basis = design * self.root_weight[:, None]
         left, singular, right = np.linalg.svd(self.weighted_basis, full_matrices=False)
         kept = singular > 1e-10 * singular[0]
@@ -116,4 +118,19 @@ class Projection:
         """b(s); outside the fitted range the value at its edge."""
         if not len(self.knots):
             return np.full(np.shape(s), float(beta[0]))
-        return spline_curve(self.knots, beta, s)
+        inside = np.clip(s, self.knots[0], self.knots[-1])
+        values: np.ndarray = np.asarray(BSpline(self.knots, beta, 3)(inside))
+        return values
+
+
+def spline_basis(data: FitData) -> tuple[np.ndarray, np.ndarray]:
+    """Knots and values of the cubic B-splines, one interval a resolution shell, 24 at most.
+
+    The same freedom as the isotropic curve that a comparison subtracts.
+    """
+    low, high = float(data.s.min()), float(data.s.max())
+    n_shells = (high - low) / data.step
+    n_intervals = int(np.clip(round(n_shells), 4, _MOST_INTERVALS))
+    inner = np.linspace(low, high * (1 + 1e-12), n_intervals + 1)
+    knots = np.concatenate([[inner[0]] * 3, inner, [inner[-1]] * 3])
+    return knots, BSpline.design_matrix(data.s, knots, 3).toarray()

@@ -13,7 +13,6 @@ from unstill.maps.intensity_map import IntensityMap
 from unstill.maps.isotropic import MIN_SHELLS
 from unstill.maps.mate_spread import sigma_from_mates
 from unstill.maps.null_control import shuffled_within
-from unstill.maps.spline_curve import spline_basis
 from unstill.maps.symmetrize import symmetrize
 from unstill.shapes import Bool, Float, Int
 from unstill.weighting.orbits import Orbits
@@ -57,11 +56,6 @@ class Observed:
         return voxels
 
     @cached_property
-    def curve_basis(self) -> Float[np.ndarray, "orbits n_basis"]:
-        """Splines of the free isotropic curve b(s)."""
-        return spline_basis(self.orbits.s, self.orbits.step)[1]
-
-    @cached_property
     def shell_of(self) -> Float[np.ndarray, "orbits n_shells"]:
         """1 where an orbit lies in a shell, else 0; shells that hold nothing are left out."""
         shells = np.unique(self.orbits.shell[self.measured])
@@ -70,7 +64,11 @@ class Observed:
 
     @cached_property
     def interpolation(self) -> Float[np.ndarray, "orbits n_shells"]:
-        """Not-a-knot cubic spline through shell means: ``interpolation @ means`` is the curve."""
+        """Every isotropic curve: ``interpolation @ means`` is the spline through shell means.
+
+        Its columns span what a comparison of maps may subtract, and so do what
+        a fit leaves free.
+        """
         knots = np.unique(self.orbits.shell[self.measured]).astype(float)
         spline = CubicSpline(knots, np.eye(len(knots)), bc_type="not-a-knot")
         inside = np.clip(self.orbits.radius, knots[0], knots[-1])
@@ -85,18 +83,27 @@ class Observed:
         return within
 
     def permuted(self, seed: int | list[int]) -> Observed:
-        """Exchange the measured orbits within shells of resolution: the null control.
+        """Exchange the anisotropic parts of the measured orbits within shells: the null control.
 
-        Every value keeps its σ; where the features are is lost.
+        The isotropic curve stays, and so do the spread in every shell and the
+        σ of every value; where the features are is lost.
         """
         used = np.flatnonzero(self.measured)
         source = used[shuffled_within(self.orbits.shell[used], np.random.default_rng(seed))]
+        curve = self.isotropic_curve()
         intensity, precision = self.intensity.copy(), self.precision.copy()
+        intensity[used] = curve[used] + (self.intensity - curve)[source]
         # An orbit of another size has another σ of the mean: what travels is that of a voxel.
         per_voxel = self.precision[source] / self.orbits.size[source]
-        intensity[used] = self.intensity[source]
         precision[used] = per_voxel * self.orbits.size[used]
         return replace(self, intensity=intensity, precision=precision)
+
+    def isotropic_curve(self) -> Float[np.ndarray, " orbits"]:
+        """Spline through the means of shells at every orbit."""
+        share = self.multiplicity
+        mean = (share * self.intensity) @ self.shell_of / (share @ self.shell_of)
+        curve: np.ndarray = self.interpolation @ mean
+        return curve
 
 
 def observe(observed: IntensityMap, orbits: Orbits) -> Observed:

@@ -4,10 +4,11 @@ Held-out likelihood: the work set is divided into folds of whole blocks of
 reciprocal space; for each θ the weights of the other folds, with their scale
 and isotropic curve, predict the one that was left out. The largest θ is taken
 whose prediction is not worse than the best by more than one standard error of
-the difference (over blocks). Data that hold nothing about the weights are
-predicted best by the prior, so that θ stays where the path begins.
+the difference (over blocks). The path begins at the prior itself (θ = ∞), which
+is left only if something predicts better by three standard errors: data that hold
+nothing about the weights must not move them.
 
-L-curve: the elbow of misfit against KL, where paying more for the prior begins
+L-curve: the elbow of misfit against √KL, where paying more for the prior begins
 to cost agreement (Hummer, G. & Köfinger, J. (2015). *J. Chem. Phys.* 143, 243150,
 https://doi.org/10.1063/1.4937786).
 """
@@ -29,10 +30,10 @@ from unstill.weighting.softmax import relative_entropy
 from unstill.weighting.targets.chi_square import FittedScale
 
 FIRST_DIVERGENCE = 1e-3
-"""KL at the beginning of a path: N_eff is 0.999 of the members there."""
+"""KL at the first finite θ: N_eff is about 0.999 of the members there."""
 
 _PER_DECADE = 2
-_MOST_STEPS = 13
+_MOST_STEPS = 14
 _PATIENCE = 2
 _CLEAR = 3.0
 _SETTLED = 1e-3
@@ -45,7 +46,7 @@ class Path:
     Parameters
     ----------
     theta
-        ``(n_steps,)`` falling.
+        ``(n_steps,)`` falling; infinite at the prior, where the path begins.
     held_out
         ``(n_steps,)`` mean of (y − k x − b)²/σ² in the folds that were left out.
     held_out_error
@@ -94,14 +95,19 @@ def follow_paths(
     progress
         Called with (steps done, most steps).
     """
-    walkers = [_Walker(one, held, number) for number, one in enumerate(data)]
+    walkers = [
+        _Walker(one, held, number, objective.table.prior) for number, one in enumerate(data)
+    ]
     whole = Problems.of([w.data for w in walkers], [held.work.astype(float)] * len(walkers))
-    first = objective.sensitivity(whole) / np.sqrt(2 * FIRST_DIVERGENCE)
+    first = _first_theta(objective.sensitivity(whole))
     for step in range(_MOST_STEPS):
         active = [w for w in walkers if not w.finished(rule)]
         if not active:
             break
-        _advance(objective, active, first * 10 ** (-step / _PER_DECADE), held)
+        theta = np.full(len(first), np.inf)
+        if step:
+            theta = first * 10 ** (-(step - 1) / _PER_DECADE)
+        _advance(objective, active, theta, held)
         if progress is not None:
             progress(step + 1, _MOST_STEPS)
     if progress is not None:
@@ -109,10 +115,21 @@ def follow_paths(
     return [w.path(rule) for w in walkers]
 
 
+def _first_theta(sensitivity: np.ndarray) -> np.ndarray:
+    """Price at which the weights begin to move, to first order.
+
+    Where the members explain nothing at first, the slope there says nothing.
+    """
+    first = sensitivity / np.sqrt(2 * FIRST_DIVERGENCE)
+    least = 1e-2 * float(first.max())
+    found: np.ndarray = np.maximum(first, least if least > 0 else 1.0)
+    return found
+
+
 class _Walker:
     """One data set on its way."""
 
-    def __init__(self, data: Observed, held: HoldOut, number: int) -> None:
+    def __init__(self, data: Observed, held: HoldOut, number: int, prior: np.ndarray) -> None:
         self.data, self.number = data, number
         n_folds = int(held.fold.max()) + 1
         self.work = [held.work.astype(float)]
@@ -120,7 +137,7 @@ class _Walker:
         self.left_out = [held.work & (held.fold == fold) for fold in range(n_folds)]
         self.block = held.block
         self.n_blocks = int(held.block.max()) + 1
-        self.weights: np.ndarray | None = None
+        self.weights = np.repeat(prior[None], n_folds + 1, axis=0)
         self.theta: list[float] = []
         self.losses: list[np.ndarray] = []
         self.misfit: list[float] = []
@@ -130,7 +147,7 @@ class _Walker:
     def finished(self, rule: str) -> bool:
         """Whether smaller θ promise nothing more."""
         totals = np.array([loss.sum() for loss in self.losses])
-        if len(totals) < 3:
+        if len(totals) < 4:
             return False
         settled = abs(totals[-1] - totals[-2]) < _SETTLED * abs(totals[0] - totals.min())
         if rule != "cross-validation":
@@ -147,7 +164,6 @@ class _Walker:
         change = losses[:, used] - losses[best, used]
         error = np.std(change, axis=1, ddof=1) * np.sqrt(int(used.sum()))
         if rule == "cross-validation":
-            # Without clear evidence for leaving the beginning of the path, stay there.
             supported = totals[0] - totals[best] > _CLEAR * error[0]
             chosen = int(np.flatnonzero(totals - totals[best] <= error)[0]) if supported else 0
         else:
@@ -171,23 +187,23 @@ def _advance(
     data = [w.data for w in active for _ in range(n_parts)]
     problems = Problems.of(data, [work for w in active for work in w.work])
     numbers = np.array([w.number for w in active for _ in range(n_parts)])
-    start = None
-    if active[0].weights is not None:
-        start = np.concatenate([w.weights for w in active if w.weights is not None])
-    found = objective.solve(
-        problems,
-        theta[numbers],
-        start,
-        permutations=numbers,
-        search=lbfgs(tolerance=1e-6),
-    )
+    start = np.concatenate([w.weights for w in active])
+    if np.isinf(theta[active[0].number]):
+        found = objective.at(problems, start, permutations=numbers)
+    else:
+        search = lbfgs(tolerance=1e-6)
+        found = objective.solve(
+            problems, theta[numbers], start, permutations=numbers, search=search
+        )
     entropy = relative_entropy(found.weights, objective.table.prior)
     for place, walker in enumerate(active):
         rows = slice(place * n_parts, (place + 1) * n_parts)
+        price = theta[walker.number]
         walker.weights = found.weights[rows]
-        walker.theta.append(float(theta[walker.number]))
+        walker.theta.append(float(price))
         walker.divergence.append(float(entropy[rows][0]))
-        walker.misfit.append(float(found.value[rows][0] - theta[walker.number] * entropy[rows][0]))
+        paid = 0.0 if np.isinf(price) else price * entropy[rows][0]
+        walker.misfit.append(float(found.value[rows][0] - paid))
         walker.kept.append(found.weights[rows][0])
         walker.losses.append(_held_out_loss(objective, walker, problems.take(rows), held))
 
@@ -196,7 +212,6 @@ def _held_out_loss(
     objective: Objective, walker: _Walker, problems: Problems, held: HoldOut
 ) -> np.ndarray:
     """Σ (y − k x − b)²/σ² of the folds that each fit has not seen, by block."""
-    assert walker.weights is not None
     backend = objective.table.backend
     folds = np.arange(1, problems.n_problems)
     with backend.scope():
@@ -213,7 +228,13 @@ def _held_out_loss(
 
 
 def _corner(misfit: np.ndarray, divergence: np.ndarray) -> int:
-    """Step furthest below the chord from the first to the last, both axes scaled to one."""
-    u = (divergence - divergence[0]) / max(divergence[-1] - divergence[0], np.finfo(float).tiny)
-    v = (misfit - misfit[-1]) / max(misfit[0] - misfit[-1], np.finfo(float).tiny)
+    """Step furthest below the chord from the first to the last, both axes scaled to one.
+
+    Against √KL, which is how far the weights have moved: the misfit falls in
+    proportion to it where all is signal.
+    """
+    tiny = np.finfo(float).tiny
+    moved = np.sqrt(divergence)
+    u = (moved - moved[0]) / max(moved[-1] - moved[0], tiny)
+    v = (misfit - misfit[-1]) / max(misfit[0] - misfit[-1], tiny)
     return int(np.argmax(1 - u - v))

@@ -54,7 +54,7 @@ def weighted_intensity(table: MemberTable, weights: Any, *, workers: int = 1) ->
         coherent = _orbit_mean(xp, re * re + im * im, slab.size)
         return backend.array(w @ slab.square - coherent), (re, im)
 
-    parts = _each(one, table.slabs, workers if backend.name == "numpy" else 1)
+    parts = each(one, table.slabs, workers if backend.name == "numpy" else 1)
     intensity = xp.concatenate([x for x, _ in parts], axis=1) / table.n_cells
     return intensity, [means for _, means in parts]
 
@@ -88,7 +88,7 @@ def pull_back(table: MemberTable, means: Means, gradient: Any, *, workers: int =
         return backend.array(pulled)
 
     pairs = list(zip(table.slabs, means, strict=True))
-    parts = _each(one, pairs, workers if backend.name == "numpy" else 1)
+    parts = each(one, pairs, workers if backend.name == "numpy" else 1)
     # In order, so that the bits do not depend on which thread came first.
     total = parts[0]
     for part in parts[1:]:
@@ -110,7 +110,8 @@ def _spread(xp: Any, values: Any, size: int) -> Any:
     return xp.reshape(wide, (n_sets, n_orbits * size))
 
 
-def _each(task: Callable[[Any], Result], items: Sequence[Any], workers: int) -> list[Result]:
+def each(task: Callable[[Any], Result], items: Sequence[Any], workers: int) -> list[Result]:
+    """Results of a task for every item, in order, on several threads."""
     if workers == 1 or len(items) == 1:
         return [task(item) for item in items]
     with ThreadPoolExecutor(workers) as pool:

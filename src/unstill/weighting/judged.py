@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +20,15 @@ from unstill.weighting.targets.chi_square import FittedScale
 from unstill.weighting.verdict import judge
 
 _N_DRAWS = 400
+
+
+@dataclass(frozen=True, eq=False)
+class AtTheta:
+    """Weights of every permutation at one θ: intensities, weights and that θ, by permutation."""
+
+    x: Float[np.ndarray, "permutations orbits"]
+    weights: Float[np.ndarray, "permutations members"]
+    theta: Float[np.ndarray, " permutations"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +57,7 @@ def judge_weights(
     prior: Float[np.ndarray, " members"],
     *,
     theta: Float[np.ndarray, " permutations"] | None = None,
+    at_theta: AtTheta | None = None,
     seed: int = 0,
 ) -> Judged:
     """Compare weights with the prior in the work set and in the free set, and with chance.
@@ -65,27 +75,25 @@ def judge_weights(
         Weights before anything was fitted.
     theta
         Price of entropy that each permutation chose, where there is one.
+    at_theta
+        Weights that each permutation leads to at the θ of the data.
     seed
         Of the bootstrap.
     """
-    n_null = len(permuted)
-    # With the weights, with the prior, then both again for every permutation.
-    sets = np.concatenate([x, np.repeat(x[1:2], n_null, axis=0)])
-    in_work, in_free = agreements(sets, [data, data, *permuted, *permuted], held)
+    in_work, in_free = agreements(x[:2], [data, data], held)
     of_x, of_prior = bootstrap_agreement(
         x[0], x[1], data, held, free=True, n_draws=_N_DRAWS, seed=seed
     )
     gain_interval = _interval(of_x[:, 1] - of_prior[:, 1])
-    null = None
-    if n_null:
-        null = NullRun(
-            work=tuple(in_work[2 : 2 + n_null]),
-            free=tuple(in_free[2 : 2 + n_null]),
-            work_uniform=tuple(in_work[2 + n_null :]),
-            free_uniform=tuple(in_free[2 + n_null :]),
-            n_eff_kl=np.array([n_effective_kl(w, prior) for w in null_weights]),
-            theta=np.full(n_null, np.nan) if theta is None else theta,
-        )
+    null, null_gains = None, []
+    if permuted:
+        nowhere = np.full(len(permuted), np.nan) if theta is None else theta
+        null = _null_run(x[2:], x[1], permuted, held, null_weights, prior, nowhere)
+        null_gains = null.gains("free", "aniso").tolist()
+    if null is not None and at_theta is not None:
+        same = _null_run(at_theta.x, x[1], permuted, held, at_theta.weights, prior, at_theta.theta)
+        null = replace(null, same_theta=same)
+        null_gains += same.gains("free", "aniso").tolist()
     return Judged(
         cc_work=in_work[0],
         cc_free=in_free[0],
@@ -99,8 +107,31 @@ def judge_weights(
             free_gain=in_free[0].aniso - in_free[1].aniso,
             free_total_gain=in_free[0].total - in_free[1].total,
             gain_interval=gain_interval,
-            null_gains=[] if null is None else null.gains("free", "aniso").tolist(),
+            null_gains=null_gains,
         ),
+    )
+
+
+def _null_run(
+    x: np.ndarray,
+    x_prior: np.ndarray,
+    permuted: list[Observed],
+    held: HoldOut,
+    weights: np.ndarray,
+    prior: np.ndarray,
+    theta: np.ndarray,
+) -> NullRun:
+    n = len(permuted)
+    # With its own weights, then with the prior, for every permutation.
+    sets = np.concatenate([x, np.repeat(x_prior[None], n, axis=0)])
+    in_work, in_free = agreements(sets, [*permuted, *permuted], held)
+    return NullRun(
+        work=tuple(in_work[:n]),
+        free=tuple(in_free[:n]),
+        work_uniform=tuple(in_work[n:]),
+        free_uniform=tuple(in_free[n:]),
+        n_eff_kl=np.array([n_effective_kl(w, prior) for w in weights]),
+        theta=theta,
     )
 
 

@@ -34,6 +34,11 @@ def lbfgs(*, tolerance: float = 1e-8, max_iterations: int = 50) -> Search:
     )
 
 
+def _stay(evaluate: Evaluate, start: np.ndarray) -> Minimum:
+    value, _ = evaluate(start, np.arange(len(start)))
+    return Minimum(start, value, np.zeros(len(start), np.int64), np.ones(len(start), bool))
+
+
 _WORK_BYTES = 1 << 28
 """Intensities and gradients of the problems that are evaluated at a time."""
 
@@ -127,6 +132,18 @@ class Objective:
             np.concatenate([part.value for part in parts]),
             np.concatenate([part.iterations for part in parts]),
             np.concatenate([part.converged for part in parts]),
+        )
+
+    def at(
+        self,
+        problems: Problems,
+        weights: Float[np.ndarray, "problems members"],
+        *,
+        permutations: np.ndarray | None = None,
+    ) -> Solution:
+        """Value at given weights, without entropy; nothing is searched."""
+        return self.solve(
+            problems, np.zeros(len(weights)), weights, permutations=permutations, search=_stay
         )
 
     def starting_weights(self, n: int) -> Float[np.ndarray, "problems members"]:

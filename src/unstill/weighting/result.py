@@ -32,6 +32,9 @@ class NullRun:
         ``(n_permutations,)`` N_eff of the weights that were found.
     theta
         ``(n_permutations,)`` θ that was chosen; NaN where there is none.
+    same_theta
+        The permutations at the θ of the true data: how much noise alone would
+        gain there.
     """
 
     work: tuple[Agreement, ...]
@@ -40,6 +43,7 @@ class NullRun:
     free_uniform: tuple[Agreement, ...]
     n_eff_kl: Float[np.ndarray, " permutations"]
     theta: Float[np.ndarray, " permutations"]
+    same_theta: NullRun | None = None
 
     @property
     def n_permutations(self) -> int:
@@ -78,6 +82,8 @@ class NullRun:
             "mean": float(self.n_eff_kl.mean()),
             "smallest": float(self.n_eff_kl.min()),
         }
+        if self.same_theta is not None:
+            found["same_theta"] = self.same_theta.as_dict()
         return found
 
 

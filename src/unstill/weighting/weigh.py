@@ -22,8 +22,8 @@ from unstill.weighting.data import Observed
 from unstill.weighting.entropy_price import Path, follow_paths
 from unstill.weighting.forward import weighted_intensity
 from unstill.weighting.holdout import HoldOut, hold_out
-from unstill.weighting.judged import fitted_scale, judge_weights
-from unstill.weighting.objective import Objective, Search, lbfgs
+from unstill.weighting.judged import AtTheta, fitted_scale, judge_weights
+from unstill.weighting.objective import Objective, Search, Solution, lbfgs
 from unstill.weighting.prepare import Prepared, map_of_orbits, prepare
 from unstill.weighting.problems import Problems
 from unstill.weighting.result import WeighResult
@@ -198,20 +198,22 @@ def weigh_prepared(
     objective = Objective(table, options.target, used, workers=options.workers)
     permuted = [data.permuted([options.seed, number]) for number in range(options.n_null)]
     theta, paths = _choose_theta(objective, [data, *permuted], held, options, told)
-    final = objective.solve(
-        Problems.of([data], [held.work.astype(float)]),
-        theta[:1],
-        permutations=np.zeros(1, int),
-        search=options.search,
-    )
+    final = _final(objective, data, held, theta[0], options)
     weights = final.weights[0]
     _check_collapse(weights, table.prior, options)
     draws = _bootstrap_weights(objective, data, held, theta[0], weights, options, told)
     null_weights = _null_weights(objective, permuted, held, theta[1:], paths)
     x = _intensities(objective, np.concatenate([weights[None], table.prior[None], null_weights]))
-    _warn(final.converged[0])
     judged = judge_weights(
-        x, data, held, permuted, null_weights, table.prior, theta=theta[1:], seed=options.seed
+        x,
+        data,
+        held,
+        permuted,
+        null_weights,
+        table.prior,
+        theta=theta[1:],
+        at_theta=_at_theta(objective, permuted, held, float(theta[0])) if paths else None,
+        seed=options.seed,
     )
     scale = fitted_scale(data, x[0])
     return WeighResult(
@@ -239,6 +241,19 @@ def weigh_prepared(
         seed=options.seed,
         **vars(judged),
     )
+
+
+def _final(
+    objective: Objective, data: Observed, held: HoldOut, theta: float, options: Options
+) -> Solution:
+    problems = Problems.of([data], [held.work.astype(float)])
+    first = np.zeros(1, dtype=int)
+    if np.isinf(theta):
+        return objective.at(problems, objective.starting_weights(1), permutations=first)
+    found = objective.solve(problems, np.array([theta]), permutations=first, search=options.search)
+    if not found.converged[0]:
+        warnings.warn("the fit of the weights has not converged", UnstillWarning, stacklevel=4)
+    return found
 
 
 def _choose_theta(
@@ -272,6 +287,12 @@ def _null_weights(
         return np.zeros((0, objective.table.n_members))
     if paths:
         return np.array([path.weights[path.chosen] for path in paths[1:]])
+    return _weights_at(objective, permuted, held, theta)
+
+
+def _weights_at(
+    objective: Objective, permuted: list[Observed], held: HoldOut, theta: np.ndarray
+) -> Float[np.ndarray, "permutations members"]:
     work = held.work.astype(float)
     return objective.solve(
         Problems.of(permuted, [work] * len(permuted)),
@@ -279,6 +300,16 @@ def _null_weights(
         permutations=np.arange(1, len(permuted) + 1),
         search=lbfgs(tolerance=1e-6),
     ).weights
+
+
+def _at_theta(
+    objective: Objective, permuted: list[Observed], held: HoldOut, theta: float
+) -> AtTheta | None:
+    if not permuted or np.isinf(theta):
+        return None
+    same = np.full(len(permuted), theta)
+    weights = _weights_at(objective, permuted, held, same)
+    return AtTheta(_intensities(objective, weights), weights, same)
 
 
 def _bootstrap_weights(
@@ -291,7 +322,7 @@ def _bootstrap_weights(
     told: Progress,
 ) -> Float[np.ndarray, "draws members"]:
     n = options.n_bootstrap
-    if n < 1:
+    if n < 1 or np.isinf(theta):
         return np.zeros((0, len(weights)))
     told("bootstrap", 0, 1)
     _, label = np.unique(held.block[held.work], return_inverse=True)
@@ -329,11 +360,6 @@ def _check_collapse(weights: np.ndarray, prior: np.ndarray, options: Options) ->
             fix="raise θ, use --theta auto, give blocks of frames, or accept it with --force",
         )
     warnings.warn(f"the weights have collapsed: {found}", UnstillWarning, stacklevel=4)
-
-
-def _warn(converged: bool) -> None:
-    if not converged:
-        warnings.warn("the fit of the weights has not converged", UnstillWarning, stacklevel=4)
 
 
 def _silent(stage: str, done: int, total: int) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from unstill.shapes import Float
 from unstill.weighting.backends import Backend
 from unstill.weighting.problems import Problems
 
@@ -58,7 +59,7 @@ class FittedScale:
     def __init__(self, problems: Problems, backend: Backend, scale: float | None = None) -> None:
         self._xp, self._scale = backend.xp, scale
         weight = problems.work * problems.precision
-        basis = problems.observed.curve_basis
+        basis = problems.observed.interpolation
         inverse = np.stack([_inverse(basis, row) for row in weight])
         self._y = backend.array(problems.intensity)
         self._weight = backend.array(weight)
@@ -101,9 +102,21 @@ class FittedScale:
         return values - beta @ self._basis.T
 
 
-def _inverse(basis: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """(BᵀWB)⁻¹ without the combinations of splines that no orbit determines."""
+def orthonormal(
+    basis: Float[np.ndarray, "orbits n_basis"], weight: Float[np.ndarray, " orbits"]
+) -> Float[np.ndarray, "n_basis columns"]:
+    """R that makes the columns of B R orthonormal, (B R)ᵀ W (B R) = 1.
+
+    Combinations of splines that no orbit determines are left out.
+    """
     values, vectors = np.linalg.eigh(basis.T @ (weight[:, None] * basis))
     seen = values > _SINGULAR * max(values[-1], np.finfo(float).tiny)
-    inverse: np.ndarray = (vectors[:, seen] / values[seen]) @ vectors[:, seen].T
+    columns: np.ndarray = vectors[:, seen] / np.sqrt(values[seen])
+    return columns
+
+
+def _inverse(basis: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(BᵀWB)⁻¹."""
+    columns = orthonormal(basis, weight)
+    inverse: np.ndarray = columns @ columns.T
     return inverse

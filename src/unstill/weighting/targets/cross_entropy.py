@@ -23,20 +23,23 @@ from unstill.weighting.problems import Problems
 
 _FLOOR = 1e-12
 
+_MOST_NEGATIVE = 0.01
+"""Share of negative voxels that may count as zero: a rare outlier must not stop a run."""
+
 
 @dataclass(frozen=True)
 class CrossEntropy:
-    """Σ P ln(P/Q) of normalised intensities; the data must not be negative."""
+    """Σ P ln(P/Q) of normalised intensities; negative data (1 % at most) count as zero."""
 
     name: str = "cross-entropy"
 
     def prepare(self, problems: Problems, backend: Backend) -> _Prepared:
         """Bring the data to a backend."""
         negative = problems.intensity[problems.work > 0] < 0
-        if negative.any():
+        if np.mean(negative) > _MOST_NEGATIVE:
             raise InputError(
-                "cross-entropy reads intensities as a distribution, and some are negative",
-                found=f"{np.mean(negative):.2%} of the voxels of the observed map",
+                "cross-entropy reads intensities as a distribution, and too many are negative",
+                found=f"{np.mean(negative):.1%} of the voxels of the observed map",
                 fix="use --target chi2, which keeps them; clipping them would bias the weak ones",
             )
         return _Prepared(problems, backend)
@@ -46,7 +49,7 @@ class _Prepared:
     def __init__(self, problems: Problems, backend: Backend) -> None:
         self._xp = backend.xp
         weight = problems.work * problems.observed.multiplicity
-        counted = weight * problems.intensity
+        counted = weight * np.maximum(problems.intensity, 0.0)
         counted = counted / counted.sum(axis=1, keepdims=True)
         self._weight, self._p = backend.array(weight), backend.array(counted)
         logs = np.log(np.where(counted > 0, counted / np.maximum(weight, _FLOOR), 1.0))
