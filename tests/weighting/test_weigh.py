@@ -18,8 +18,11 @@ from unstill.maps.symmetrize import symmetrize
 from unstill.maps.thin_out import thin_out
 from unstill.weighting import TARGETS, Options, WeighResult, weigh
 from unstill.weighting.adam import adam
+from unstill.weighting.data import Observed
 from unstill.weighting.prepare import prepare
-from unstill.weighting.sigmoid_cc import sigmoid_cc
+from unstill.weighting.problems import Problems
+from unstill.weighting.sigmoid_cc import sigmoid_cc, unnormalised
+from unstill.weighting.weigh import weigh_by_sigmoids, weigh_prepared
 
 FAR = {"moved": 2.5}
 QUICK = Options(n_null=0, n_bootstrap=0)
@@ -149,40 +152,59 @@ def test_two_members_keep_the_weights_that_their_map_cannot_tell(observed: Inten
     assert found.cc_free.total == pytest.approx(1, abs=5e-5)
 
 
+def recipe_problems(data: Observed) -> Problems:
+    return Problems.of([data], [np.ones(data.orbits.n_orbits)])
+
+
 def test_the_published_recipe_starts_from_negative_intensities(
     sums: BlockSums, observed: IntensityMap
 ) -> None:
     ready = prepare(BlockMembers(sums), observed)
-    everything = ready.observed.measured
-    recipe = sigmoid_cc(ready.table, ready.observed, everything, n_steps=5)
+    recipe = sigmoid_cc(ready.table, recipe_problems(ready.observed), n_steps=5)
     assert recipe.sum_at_start == N_FRAMES / 2
     assert recipe.negative_at_start > 0.9
     pair = prepare(BlockMembers(frame_sums(2, **FAR)), observed)
-    toy = sigmoid_cc(pair.table, pair.observed, everything, n_steps=1)
+    toy = sigmoid_cc(pair.table, recipe_problems(pair.observed), n_steps=1)
     assert toy.sum_at_start == 1
     assert toy.negative_at_start < 0.01
+
+
+def test_the_recipe_fits_noise_and_is_called_by_its_name(
+    sums: BlockSums, observed: IntensityMap
+) -> None:
+    from unstill.maps.null_control import permute_within_shells
+
+    blocks = BlockMembers(frame_sums(N_FRAMES, per_block=10, **FAR))
+    ready = prepare(blocks, permute_within_shells(observed, seed=4))
+    by_recipe = weigh_by_sigmoids(ready, replace(QUICK, n_null=3, force=True))
+    by_entropy = weigh_prepared(ready, QUICK)
+    # Total correlation rises, on noise; that of what tells where atoms are does not.
+    assert by_recipe.cc_work.total - by_recipe.uniform_work.total > 0.03
+    assert by_recipe.cc_work.aniso - by_recipe.uniform_work.aniso < 0.01
+    assert by_recipe.verdict in ("isotropic only", "within chance")
+    assert by_recipe.n_eff_kl < 0.9 * by_recipe.n_members
+    assert by_entropy.n_eff_kl > 0.99 * by_entropy.n_members
+    assert by_recipe.as_dict()["recipe"]["negative_at_start"] > 0.5
 
 
 def test_the_recipe_has_the_gradient_of_its_own_function(
     sums: BlockSums, observed: IntensityMap
 ) -> None:
-    from unstill.weighting.sigmoid_cc import _unnormalised
-
     few = sums.take(np.arange(6))
     table = prepare(BlockMembers(few), observed, dtype="float64").table
     f, a = few.s1[:, 0], few.s2[:, 0]
-    w = np.array([0.2, 0.9, 0.4, 0.5, 0.7, 0.3])
-    x, slope = _unnormalised(table, w)
-    plain = (w @ a - np.abs(w @ f) ** 2)[table.orbits.points]
+    w = np.array([[0.2, 0.9, 0.4, 0.5, 0.7, 0.3], [0.5, 0.5, 0.5, 0.5, 0.5, 0.5]])
+    x, slope = unnormalised(table, w, workers=2)
+    plain = (w @ a - np.abs(w @ f) ** 2)[:, table.orbits.points]
     edges = np.concatenate([[0], np.cumsum(table.orbits.size)])
-    expected = np.add.reduceat(plain, edges[:-1]) / table.orbits.size / 8
+    expected = np.add.reduceat(plain, edges[:-1], axis=1) / table.orbits.size / 8
     np.testing.assert_allclose(x, expected, rtol=1e-8, atol=1e-6 * np.abs(expected).max())
-    g = np.random.default_rng(0).normal(size=len(x))
+    g = np.random.default_rng(0).normal(size=x.shape)
     found = slope(g)
     for i in range(6):
         shift = 1e-5 * np.eye(6)[i]
-        change = g @ (_unnormalised(table, w + shift)[0] - _unnormalised(table, w - shift)[0])
-        assert found[i] == pytest.approx(change / 2e-5, rel=1e-6)
+        change = unnormalised(table, w + shift)[0] - unnormalised(table, w - shift)[0]
+        np.testing.assert_allclose(found[:, i], np.sum(g * change, axis=1) / 2e-5, rtol=1e-6)
 
 
 def test_adam_finds_the_same_weights(sums: BlockSums, observed: IntensityMap) -> None:

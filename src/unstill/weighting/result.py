@@ -15,6 +15,7 @@ from unstill.weighting.bragg import BraggAgreement
 from unstill.weighting.data import Observed
 from unstill.weighting.entropy_price import Path
 from unstill.weighting.holdout import HoldOut
+from unstill.weighting.sigmoid_cc import SigmoidRecipe
 from unstill.weighting.softmax import n_effective, n_effective_kl
 
 Interval = tuple[float, float]
@@ -198,13 +199,16 @@ class WeighResult(Weighed):
         drawn with replacement; their spread is what the data leave open.
     target, theta, theta_rule
         What was minimised, the price of entropy, and how it was chosen
-        (``"cross-validation"``, ``"l-curve"`` or ``"given"``).
+        (``"cross-validation"``, ``"l-curve"``, ``"given"`` or ``"none"``). θ is
+        infinite where the data do not ask for other weights than the prior ones.
     iterations, converged
         Of the final fit.
     path
         The path of θ; ``None`` where θ was given.
     bragg, bragg_uniform
         Agreement of the Bragg amplitudes, where there are any.
+    recipe
+        What the published recipe did, if that was followed instead.
     """
 
     weight_draws: Float[np.ndarray, "draws members"]
@@ -216,6 +220,7 @@ class WeighResult(Weighed):
     path: Path | None
     bragg: BraggAgreement | None
     bragg_uniform: BraggAgreement | None
+    recipe: SigmoidRecipe | None = None
 
     @property
     def weight_errors(self) -> Float[np.ndarray, " members"]:
@@ -238,4 +243,5 @@ class WeighResult(Weighed):
             "bragg_uniform": None
             if self.bragg_uniform is None
             else dict(self.bragg_uniform.__dict__),
+            "recipe": None if self.recipe is None else self.recipe.as_dict(),
         }

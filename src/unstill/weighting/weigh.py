@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from unstill.weighting.objective import Objective, Search, Solution, lbfgs
 from unstill.weighting.prepare import Prepared, map_of_orbits, prepare
 from unstill.weighting.problems import Problems
 from unstill.weighting.result import WeighResult
+from unstill.weighting.sigmoid_cc import sigmoid_cc
 from unstill.weighting.softmax import n_effective, n_effective_kl
 from unstill.weighting.table import MEMORY
 from unstill.weighting.targets import ChiSquare, Target
@@ -215,19 +216,86 @@ def weigh_prepared(
         at_theta=_at_theta(objective, permuted, held, float(theta[0])) if paths else None,
         seed=options.seed,
     )
-    scale = fitted_scale(data, x[0])
-    return WeighResult(
-        weights=weights,
-        prior=table.prior,
-        weight_draws=draws,
-        n_frames=table.n_frames,
+    return _result(
+        ready,
+        held,
+        bragg,
+        weights,
+        x,
+        options.seed,
         target=options.target.name,
         theta=float(theta[0]),
         theta_rule=paths[0].rule if paths else "given",
         iterations=int(final.iterations[0]),
         converged=bool(final.converged[0]),
-        scale=scale,
+        weight_draws=draws,
         path=paths[0] if paths else None,
+        **vars(judged),
+    )
+
+
+def weigh_by_sigmoids(
+    ready: Prepared,
+    options: Options,
+    *,
+    bragg: BraggTerm | None = None,
+    progress: Progress | None = None,
+) -> WeighResult:
+    """Follow the published recipe instead, and hold it against data that it has not seen.
+
+    It knows no prior, no θ and no sigma; see :mod:`unstill.weighting.sigmoid_cc`.
+    Weights are its sigmoids divided by their sum.
+    """
+    told = progress or _silent
+    table, data = ready.table, ready.observed
+    held = hold_out(data, options.holdout, seed=options.seed)
+    permuted = [data.permuted([options.seed, number]) for number in range(options.n_null)]
+    told("recipe", 0, 1)
+    work = held.work.astype(float)
+    problems = Problems.of([data, *permuted], [work] * (1 + len(permuted)))
+    recipe = sigmoid_cc(table, problems, workers=options.workers)
+    told("recipe", 1, 1)
+    weights, null_weights = recipe.weights[0], recipe.weights[1:]
+    _check_collapse(weights, table.prior, options)
+    objective = Objective(table, options.target, workers=options.workers)
+    x = _intensities(objective, np.concatenate([weights[None], table.prior[None], null_weights]))
+    judged = judge_weights(x, data, held, permuted, null_weights, table.prior, seed=options.seed)
+    return _result(
+        ready,
+        held,
+        bragg,
+        weights,
+        x,
+        options.seed,
+        target="sigmoid-cc",
+        theta=0.0,
+        theta_rule="none",
+        iterations=recipe.n_steps,
+        converged=False,
+        weight_draws=np.zeros((0, len(weights))),
+        path=None,
+        recipe=recipe,
+        **vars(judged),
+    )
+
+
+def _result(
+    ready: Prepared,
+    held: HoldOut,
+    bragg: BraggTerm | None,
+    weights: np.ndarray,
+    x: np.ndarray,
+    seed: int,
+    **found: Any,
+) -> WeighResult:
+    """Put together what is the same however weights were found."""
+    table, data = ready.table, ready.observed
+    scale = fitted_scale(data, x[0])
+    return WeighResult(
+        weights=weights,
+        prior=table.prior,
+        n_frames=table.n_frames,
+        scale=scale,
         bragg=None if bragg is None else bragg.agreement(weights),
         bragg_uniform=None if bragg is None else bragg.agreement(table.prior),
         observed=data,
@@ -238,8 +306,8 @@ def weigh_prepared(
         observed_map=ready.observed_map,
         operator=ready.operator,
         candidates=ready.candidates,
-        seed=options.seed,
-        **vars(judged),
+        seed=seed,
+        **found,
     )
 
 
