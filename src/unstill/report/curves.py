@@ -52,14 +52,25 @@ class Curve:
 
 
 def resolution_curves(
-    curves: Sequence[Curve], *, name: str, title: str, ylabel: str = "Correlation (CC)"
+    curves: Sequence[Curve],
+    *,
+    name: str,
+    title: str,
+    ylabel: str = "Correlation (CC)",
+    difference: bool = False,
 ) -> str:
-    """Inline SVG of curves whose x is 1/d² (Å⁻²); the axis is labelled with d (Å)."""
+    """Inline SVG of curves whose x is 1/d² (Å⁻²); the axis is labelled with d (Å).
+
+    ``difference`` for differences of correlations: the axis then fits the curves.
+    """
     with matplotlib.rc_context(STYLE):
         figure = new_figure(6.4, 3.5)
         axes = figure.add_axes((0.085, 0.145, 0.665, 0.82))
         _draw(axes, curves)
-        _correlation_axis(axes, curves, ylabel)
+        if difference:
+            _difference_axis(axes, curves, ylabel)
+        else:
+            _correlation_axis(axes, curves, ylabel)
         right = max(float(np.nanmax(curve.x)) for curve in curves)
         axes.set_xlim(0, right * 1.02)
         ticks = _d_ticks(right)
@@ -129,6 +140,21 @@ def _correlation_axis(axes: Axes, curves: Sequence[Curve], ylabel: str) -> None:
     lowest = float(np.nanmin(values))
     axes.set_ylim(-0.04 if lowest > -0.03 else max(-1.03, lowest - 0.05), 1.03)
     axes.set_yticks(np.arange(-1 if lowest < -0.2 else 0, 1.01, 0.2))
+    _frame(axes, ylabel)
+
+
+def _difference_axis(axes: Axes, curves: Sequence[Curve], ylabel: str) -> None:
+    drawn = [np.ravel(curve.y) for curve in curves]
+    drawn += [end for curve in curves for end in (curve.low, curve.high) if end is not None]
+    values = np.concatenate([*drawn, np.array([-0.01, 0.01])])
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    room = 0.05 * (high - low)
+    axes.set_ylim(low - room, high + room)
+    axes.locator_params(axis="y", nbins=7)
+    _frame(axes, ylabel)
+
+
+def _frame(axes: Axes, ylabel: str) -> None:
     axes.grid(axis="y", color=LINE, linewidth=0.6)
     axes.axhline(0, color=HATCH, linewidth=0.8)
     axes.set_axisbelow(True)

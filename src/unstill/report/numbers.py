@@ -36,6 +36,20 @@ def number(value: float | None, decimals: int = 3) -> str:
     return text.replace("-", "−")
 
 
+def signed(value: float | None, decimals: int = 3) -> str:
+    """Write a difference: with its sign, unless it rounds to zero.
+
+    Examples
+    --------
+    >>> signed(0.0173), signed(-0.006), signed(-0.0001)
+    ('+0.017', '−0.006', '0.000')
+    """
+    text = number(value, decimals)
+    if value is None or not math.isfinite(value) or value <= 0:
+        return text
+    return text if all(digit in "0." for digit in text) else f"+{text}"
+
+
 def with_error(value: float, stderr: float | None) -> str:
     """Value ± standard error, to two digits of the error.
 
