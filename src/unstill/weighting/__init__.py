@@ -9,6 +9,8 @@ frames or blocks of frames (:class:`unstill.maps.members.MemberSource`); their
 intensities run on numpy, JAX, torch or CuPy by the same lines.
 """
 
+from unstill.weighting.enrich import EnrichOptions, enrich
+from unstill.weighting.enrich_result import EnrichResult
 from unstill.weighting.result import NullRun, WeighResult
 from unstill.weighting.targets import TARGETS, AutodiffTarget, ChiSquare, Target
 from unstill.weighting.weigh import Options, weigh
@@ -17,9 +19,12 @@ __all__ = [
     "TARGETS",
     "AutodiffTarget",
     "ChiSquare",
+    "EnrichOptions",
+    "EnrichResult",
     "NullRun",
     "Options",
     "Target",
     "WeighResult",
+    "enrich",
     "weigh",
 ]
