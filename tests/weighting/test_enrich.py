@@ -306,7 +306,9 @@ def test_members_in_a_scratch_file_are_the_same_members(tmp_path):
         for memory in (1 << 30, 0)
     )
     assert len(in_memory.removed) >= 3
-    assert in_memory.as_dict() == in_file.as_dict()
+    assert np.array_equal(in_memory.trace.order, in_file.trace.order)
+    assert np.array_equal(in_memory.trace.fit, in_file.trace.fit)
+    assert np.array_equal(in_memory.calculated, in_file.calculated)
 
 
 @pytest.mark.parametrize("n_members", [2, 3])
