@@ -21,6 +21,7 @@ VERBS: dict[str, str] = {
     "diffuse": "unstill.cli.diffuse",
     "fit": "unstill.cli.fit",
     "compare": "unstill.cli.compare",
+    "weigh": "unstill.cli.weigh",
     "map": "unstill.cli.map",
 }
 """Verb → module that defines it, in the order of ``unstill --help``."""

@@ -23,6 +23,7 @@ _TITLES = {
     "fit": "fit models of motion",
     "ensemble": "stream a supercell ensemble",
     "difference": "difference map",
+    "weighting": "weigh frames of two states",
 }
 
 
@@ -40,7 +41,7 @@ def demo(
     ] = "bpti-simulated",
     sections: Annotated[
         str, typer.Option(help="Parts to run, separated by commas.")
-    ] = "indexing,fit,ensemble,difference",
+    ] = "indexing,fit,ensemble,difference,weighting",
     frames: Annotated[
         int | None, typer.Option(min=32, help="Frames of the ensemble. [default: by data set]")
     ] = None,
@@ -52,8 +53,8 @@ def demo(
     """Explain a diffuse map by models of motion: the main job.
 
     Chooses the indexing, fits three models with intervals, streams a supercell
-    ensemble towards its ceiling, draws a difference map, and sets a null
-    control beside every agreement. Takes about a minute on two processors.
+    ensemble towards its ceiling, draws a difference map, weighs a simulated
+    ensemble of two states, and sets a null control beside every agreement. Takes about a minute on two processors.
 
     Example: unstill demo --dataset snase -o snase-report
     """
@@ -153,5 +154,13 @@ def _tell(verb: Verb, result: DemoResult) -> None:
         verb.say(
             f"  ensemble     CC aniso {number(last.cc_aniso)} with {last.n_frames} frames"
             f"  (expected {number(last.predicted)}, null {number(last.null)})"
+        )
+    if result.weighting is not None:
+        weighed = result.weighting
+        verb.say(
+            f"  weighting    state A {weighed.share_of_a(weighed.found.prior):.2f} → "
+            f"{weighed.share_of_a(weighed.found.weights):.3f} (truth {weighed.share:g})  "
+            f"free CC aniso {number(weighed.found.uniform_free.aniso)} → "
+            f"{number(weighed.found.cc_free.aniso)}  {weighed.found.verdict}"
         )
     verb.say(f"report: {verb.outputs['report']}")

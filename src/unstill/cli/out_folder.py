@@ -51,3 +51,8 @@ def make_folder(folder: Path) -> None:
             found=f"{folder}: {error.strerror}",
             fix="give another folder with -o",
         ) from error
+
+
+def nearest_folder(folder: Path) -> Path:
+    """Return the folder, or the first above it that there is."""
+    return next(path for path in (folder, *folder.absolute().parents) if path.is_dir())

@@ -170,18 +170,31 @@ def weigh(
         folder=folder,
         progress=lambda done, total: told("members", done, total),
     )
-    bragg = None
-    if amplitudes is not None and ready.table.folded is not None:
-        bragg = BraggTerm(
-            ready.table.folded,
-            ready.table.prior,
-            amplitudes,
-            ready.table.orbits.crystal,
-            weight=bragg_weight,
-            n_permutations=options.n_null,
-            seed=options.seed,
-        )
+    bragg = bragg_term(ready, amplitudes, bragg_weight, options)
     return weigh_prepared(ready, options, bragg=bragg, progress=told)
+
+
+def bragg_term(
+    ready: Prepared, amplitudes: Amplitudes | None, weight: float, options: Options
+) -> BraggTerm | None:
+    """Hold prepared members against Bragg amplitudes; ``None`` where there are none.
+
+    Raises
+    ------
+    InputError
+        If the amplitudes are of another crystal.
+    """
+    if amplitudes is None or ready.table.folded is None:
+        return None
+    return BraggTerm(
+        ready.table.folded,
+        ready.table.prior,
+        amplitudes,
+        ready.table.orbits.crystal,
+        weight=weight,
+        n_permutations=options.n_null,
+        seed=options.seed,
+    )
 
 
 def weigh_prepared(

@@ -26,8 +26,9 @@ from unstill.maps.symmetrize import symmetrize
 from unstill.workflows.demo_ensemble import EnsembleAgreement, ensemble_agreement
 from unstill.workflows.demo_fits import MODELS, FittedModel, fit_models
 from unstill.workflows.demo_indexing import Indexing, find_indexing
+from unstill.workflows.demo_weighting import Swing, WeightingDemo, weighting_demo
 
-SECTIONS = ("indexing", "fit", "ensemble", "difference")
+SECTIONS = ("indexing", "fit", "ensemble", "difference", "weighting")
 """Parts of the job that can be chosen; the data are always shown."""
 
 DEFAULT_DATASET = "bpti-simulated"
@@ -56,6 +57,8 @@ class DemoSettings:
         Frames of the supercell ensemble, and blocks they are summed in.
     control
         An indexing that is wrong on purpose, for lattices that allow only one.
+    swing
+        Loop that knows two places in the simulated ensemble that is weighed.
     """
 
     d_min: float
@@ -64,11 +67,12 @@ class DemoSettings:
     n_frames: int = 128
     n_blocks: int = 16
     control: str | None = None
+    swing: Swing = field(default_factory=lambda: Swing(11, 19))
 
 
 SETTINGS: Mapping[str, DemoSettings] = {
     DEFAULT_DATASET: DemoSettings(d_min=2.0, ensemble_d_min=2.0, n_frames=256, control="h,l,k"),
-    "snase": DemoSettings(d_min=1.6),
+    "snase": DemoSettings(d_min=1.6, swing=Swing(43, 53, d_min=5.0)),
 }
 """Settings by data set."""
 
@@ -100,6 +104,8 @@ class DemoResult:
         Agreement of the growing ensemble.
     difference
         Data minus the liquid-like model and its free isotropic curve.
+    weighting
+        Weights of a simulated ensemble of two states, beside the truth.
     seconds
         Wall time of each part.
     """
@@ -118,6 +124,7 @@ class DemoResult:
     fits: Mapping[str, FittedModel]
     ensemble: EnsembleAgreement | None = None
     difference: DifferenceMap | None = None
+    weighting: WeightingDemo | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -212,6 +219,16 @@ def run_demo(
         with clock("difference"):
             delta = unexplained(fits["liquid-like"].fit, seed=seed)
             report("difference", 1, 1)
+    weighed: WeightingDemo | None = None
+    if "weighting" in sections:
+        with clock("weighting"):
+            weighed = weighting_demo(
+                structure,
+                settings.swing,
+                seed=seed,
+                workers=workers,
+                progress=lambda done, total: report("weighting", done, total),
+            )
     return DemoResult(
         dataset=fetched.dataset,
         paths=fetched.paths,
@@ -227,6 +244,7 @@ def run_demo(
         fits=fits,
         ensemble=agreement,
         difference=delta,
+        weighting=weighed,
         seconds=clock.seconds,
     )
 
