@@ -54,7 +54,8 @@ def demo(
 
     Chooses the indexing, fits three models with intervals, streams a supercell
     ensemble towards its ceiling, draws a difference map, weighs a simulated
-    ensemble of two states, and sets a null control beside every agreement. Takes about a minute on two processors.
+    ensemble of two states, and sets a null control beside every agreement.
+    Takes about a minute on two processors.
 
     Example: unstill demo --dataset snase -o snase-report
     """
