@@ -52,7 +52,9 @@ def weighted_intensity(table: MemberTable, weights: Any, *, workers: int = 1) ->
     def one(slab: Slab) -> tuple[Any, tuple[Any, Any]]:
         re, im = w @ slab.re, w @ slab.im
         coherent = _orbit_mean(xp, re * re + im * im, slab.size)
-        return backend.array(w @ slab.square - coherent), (re, im)
+        x = backend.array(w @ slab.square - coherent)
+        table.release()
+        return x, (re, im)
 
     parts = each(one, table.slabs, workers if backend.name == "numpy" else 1)
     intensity = xp.concatenate([x for x, _ in parts], axis=1) / table.n_cells
@@ -85,6 +87,7 @@ def pull_back(table: MemberTable, means: Means, gradient: Any, *, workers: int =
         here = g[:, slab.orbits]
         shared = _spread(xp, here, slab.size) * (-2 / slab.size)
         pulled = here @ slab.square.T + (shared * re) @ slab.re.T + (shared * im) @ slab.im.T
+        table.release()
         return backend.array(pulled)
 
     pairs = list(zip(table.slabs, means, strict=True))

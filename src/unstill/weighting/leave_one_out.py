@@ -71,6 +71,7 @@ def leave_one_out(
     def one(numbered: tuple[Slab, tuple[Any, Any]]) -> np.ndarray:
         slab, mean = numbered
         change = _changes(table, slab, mean, members, share, intensity[slab.orbits])
+        table.release()
         linear = change @ right[slab.orbits]
         np.square(change, out=change)
         return np.column_stack([linear, change @ narrow[slab.orbits]]).astype(float)

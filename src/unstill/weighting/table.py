@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,12 +16,15 @@ from unstill.shapes import Float, Int
 from unstill.weighting.backends import Backend, weighting_backend
 from unstill.weighting.bragg import FoldedMembers
 from unstill.weighting.orbits import Orbits
+from unstill.weighting.scratch import Scratch
 
 MEMORY = 1 << 30
 """Bytes above which the table lies in a scratch file instead of in memory."""
 
 _SLAB = 1 << 23
 _FEWEST_POINTS = 64
+_RELEASED = 64
+"""Members after whose writing the pages of a scratch file are given back."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +77,7 @@ class MemberTable:
     backend
         Where the slabs are.
     scratch
-        Keeps the scratch file, if there is one, until the table is dropped.
+        The file that holds the slabs, if they are not in memory.
     """
 
     orbits: Orbits
@@ -86,12 +88,17 @@ class MemberTable:
     n_cells: int
     folded: FoldedMembers | None = None
     backend: Backend = field(default_factory=weighting_backend)
-    scratch: Any = None
+    scratch: Scratch | None = None
 
     @property
     def n_members(self) -> int:
         """Number of members."""
         return len(self.prior)
+
+    def release(self) -> None:
+        """Let go of what was read from the scratch file, so that memory does not fill up."""
+        if self.scratch is not None:
+            self.scratch.release()
 
     def on(self, backend: Backend) -> MemberTable:
         """Return the table with its slabs on another backend, in as few pieces as possible."""
@@ -113,7 +120,7 @@ class MemberTable:
                     ),
                 )
             )
-        return replace(self, slabs=tuple(slabs), backend=backend)
+        return replace(self, slabs=tuple(slabs), backend=backend, scratch=None)
 
 
 def gather(
@@ -139,8 +146,8 @@ def gather(
     dtype
         ``"float32"``, or ``"float64"`` where the last digits matter.
     memory
-        A larger table (bytes) goes to a scratch file, which the system reads
-        as it is needed.
+        A larger table (bytes) goes to a scratch file, of which no more than
+        a few slabs are in memory at a time.
     folder
         Where the scratch file stands; by default the system's.
     progress
@@ -150,12 +157,16 @@ def gather(
     ------
     InputError
         If there are fewer than two members, or one holds a number that is not finite.
+    OutputError
+        If there is no room for the scratch file.
     """
     if source.n_members < 2:
         raise _too_few(source.n_members)
     plan = _plan(orbits, source.n_members)
     n_floats = sum(source.n_members * (2 * n * size + n) for _, n, size in plan)
-    buffer, scratch = _buffer(n_floats, dtype, memory, folder)
+    n_bytes = n_floats * np.dtype(dtype).itemsize
+    scratch = Scratch(n_bytes, folder) if n_bytes > memory else None
+    buffer = np.empty(n_floats, dtype) if scratch is None else scratch.array(dtype)
     slabs = _carve(buffer, plan, source.n_members)
     weight: list[float] = []
     n_frames: list[int] = []
@@ -169,6 +180,8 @@ def gather(
         squared += np.abs(centre) ** 2 - 2 * (centre.conj() * f).real
         f -= centre
         _store(slabs, number, f, squared)
+        if scratch is not None and number % _RELEASED == 0:
+            scratch.release()
         weight.append(member.weight)
         n_frames.append(member.n_frames)
         if bragg is not None:
@@ -219,19 +232,6 @@ def _plan(orbits: Orbits, n_members: int) -> list[tuple[int, int, int]]:
             (int(a), int(min(a + step, stop) - a), int(size)) for a in range(first, stop, step)
         ]
     return plan
-
-
-def _buffer(n_floats: int, dtype: str, memory: int, folder: Path | None) -> tuple[np.ndarray, Any]:
-    if n_floats * np.dtype(dtype).itemsize <= memory:
-        return np.empty(n_floats, dtype), None
-    # Unnamed: whatever ends the program, nothing is left behind.
-    scratch = tempfile.TemporaryFile(dir=folder, prefix=".unstill-members-")  # noqa: SIM115
-    try:
-        scratch.truncate(n_floats * np.dtype(dtype).itemsize)
-        return np.memmap(scratch, dtype=dtype, mode="r+", shape=(n_floats,)), scratch
-    except OSError:
-        scratch.close()
-        raise
 
 
 def _carve(buffer: np.ndarray, plan: list[tuple[int, int, int]], n_members: int) -> list[Slab]:
