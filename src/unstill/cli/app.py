@@ -22,6 +22,7 @@ VERBS: dict[str, str] = {
     "fit": "unstill.cli.fit",
     "compare": "unstill.cli.compare",
     "weigh": "unstill.cli.weigh",
+    "enrich": "unstill.cli.enrich",
     "map": "unstill.cli.map",
 }
 """Verb → module that defines it, in the order of ``unstill --help``."""

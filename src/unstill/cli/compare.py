@@ -9,7 +9,7 @@ import typer
 
 from unstill.cli.json_file import write_json
 from unstill.cli.map_input import read_map_input
-from unstill.cli.options import Debug, DMax, DMin, Json, Model, Out, SpaceGroup, UnitCell
+from unstill.cli.options import Debug, DMax, DMin, Json, Model, Out, Reindex, SpaceGroup, UnitCell
 from unstill.cli.outputs import check_outputs
 from unstill.cli.verb import Verb
 
@@ -17,14 +17,6 @@ if TYPE_CHECKING:
     from unstill.maps import IntensityMap
     from unstill.maps.compare import Comparison
     from unstill.provenance import Provenance
-
-Reindex = Annotated[
-    str,
-    typer.Option(
-        "--reindex",
-        help="auto tries all that the lattice allows; none; or an operator such as k,h,-l.",
-    ),
-]
 
 
 def register(app: typer.Typer) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from unstill.cli.json_file import write_json
 from unstill.cli.map_input import read_map_input
-from unstill.cli.options import Debug, DMax, DMin, Json, Out, Seed, SpaceGroup, UnitCell
+from unstill.cli.options import Debug, DMax, DMin, Json, Out, Reindex, Seed, SpaceGroup, UnitCell
 from unstill.cli.out_folder import check_folder, make_folder
 from unstill.cli.outputs import check_map_format, check_outputs
 from unstill.cli.progress import progress_bar
@@ -74,13 +74,7 @@ def fit(
     ] = Disorder.liquid_like,
     d_min: DMin = None,
     d_max: DMax = None,
-    reindex: Annotated[
-        str,
-        typer.Option(
-            "--reindex",
-            help="auto tries all that the lattice allows; none; or an operator such as k,h,-l.",
-        ),
-    ] = "auto",
+    reindex: Reindex = "auto",
     confined: Annotated[
         bool, typer.Option("--confined", help="Liquid-like: correlation ends at the molecule.")
     ] = False,

@@ -7,10 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from unstill.cli.compare import Reindex
 from unstill.cli.json_file import write_json
 from unstill.cli.map_input import Divisions, read_map_input
-from unstill.cli.options import Debug, DMax, DMin, Json, Model, Out, Seed, SpaceGroup, UnitCell
+from unstill.cli.options import (
+    Debug,
+    DMax,
+    DMin,
+    Json,
+    Model,
+    Out,
+    Reindex,
+    Seed,
+    SpaceGroup,
+    UnitCell,
+)
 from unstill.cli.outputs import check_map_format, check_outputs
 from unstill.cli.verb import Verb
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from unstill.diffuse.open_frames import SupercellFrames
+    from unstill.diffuse.stream_members import FrameMembers
     from unstill.maps import IntensityMap
     from unstill.maps.members import MemberSource
 
@@ -51,11 +52,19 @@ class MemberInput:
         The frames, or ``None``.
     divisions
         Unit cells of the supercell that they fill.
+    first_frame
+        First frame of each member, counting from 0, where members need not
+        follow one another; ``None`` where they do.
     """
 
     source: MemberSource
-    opened: SupercellFrames | None
-    divisions: tuple[int, int, int] | None
+    opened: SupercellFrames | None = None
+    divisions: tuple[int, int, int] | None = None
+    first_frame: np.ndarray | None = None
+
+    def starts(self, n_members: int) -> np.ndarray | None:
+        """First frames of the members that were read: fewer, if a trajectory breaks off."""
+        return None if self.first_frame is None else self.first_frame[:n_members]
 
 
 def open_members(
@@ -81,6 +90,7 @@ def open_members(
     from unstill.diffuse.open_frames import open_frames
     from unstill.errors import InputError
 
+    _check_once(paths)
     known = {"unit_cell": unit_cell, "space_group": space_group}
     kinds = {_kind(path) for path in paths}
     if len(kinds & {"sums", "mtz"}) and len(kinds) > 1:
@@ -96,19 +106,58 @@ def open_members(
                 found=", ".join(path.name for path in paths[:6]),
                 fix="give --supercell N N N",
             )
+        if frames:
+            raise InputError(
+                "the frames are given twice",
+                found="coordinates as SUMS, and --frames",
+                fix="leave --frames out: it names the frames behind block sums",
+            )
         opened = open_frames(paths[0], paths[1:], supercell, **known)  # type: ignore[arg-type]
-        source = _streamed(opened, supercell, d_min or observed.d_min, blocks, select, workers)
-        return MemberInput(source, opened, supercell)
-    source = _sums(paths, select) if kinds == {"sums"} else _stack(paths, observed)
+        return _streamed(opened, supercell, d_min or observed.d_min, blocks, select, workers)
+    source = _sums(paths, select) if kinds == {"sums"} else _stack(paths, observed, select)
+    if supercell is not None and tuple(supercell) != tuple(source.divisions):
+        raise InputError(
+            "the members are of another supercell",
+            found=f"{tuple(source.divisions)} in the files, --supercell {tuple(supercell)}",
+            fix="leave --supercell out: the files say what they are of",
+        )
     if not frames:
-        return MemberInput(source, None, None)
+        return MemberInput(source)
     behind = open_frames(frames[0], frames[1:], source.divisions, **known)  # type: ignore[arg-type]
+    _check_frames(source, behind)
     return MemberInput(source, behind, source.divisions)
 
 
 def known_crystal(paths: list[Path]) -> Path | None:
     """First of the files, if it may tell a map without a crystal what it is of."""
     return paths[0] if _kind(paths[0]) == "coordinates" else None
+
+
+def _check_once(paths: list[Path]) -> None:
+    from unstill.errors import InputError
+
+    places = [path.resolve() for path in paths]
+    twice = [path for path, place in zip(paths, places, strict=True) if places.count(place) > 1]
+    if twice:
+        raise InputError(
+            "a file is given twice, and its frames would count twice",
+            found=twice[0],
+            fix="give each file once",
+        )
+
+
+def _check_frames(source: MemberSource, behind: SupercellFrames) -> None:
+    """Refuse frames that are not as many as were summed, before the long work."""
+    from unstill.errors import InputError
+
+    counts = getattr(source, "n_frames", None)
+    n_frames = source.n_members if counts is None else int(counts.sum())
+    if n_frames != behind.n_frames:
+        raise InputError(
+            "--frames are not those behind the members",
+            found=f"{behind.n_frames} frames, {n_frames} in {source.n_members} members",
+            fix="give the topology and all trajectories that were summed, in their order",
+        )
 
 
 def _kind(path: Path) -> str:
@@ -127,12 +176,21 @@ def _sums(paths: list[Path], select: str) -> MemberSource:
 
     if len(paths) == 1:
         return open_block_sums(paths[0], selection=select)
-    return BlockMembers(merge_block_sums([read_block_sums(path) for path in paths]), select)
+    # Members are named by their place: labels and frames follow the order of the files.
+    sums = merge_block_sums([read_block_sums(path) for path in paths], keep_order=True)
+    return BlockMembers(sums, select)
 
 
-def _stack(paths: list[Path], observed: IntensityMap) -> MemberSource:
+def _stack(paths: list[Path], observed: IntensityMap, select: str) -> MemberSource:
+    from unstill.errors import InputError
     from unstill.io import open_mtz_stack
 
+    if select != "all":
+        raise InputError(
+            "structure factors in MTZ files hold no atoms to select from",
+            found=f"--select {select}",
+            fix="leave --select out, or give coordinates",
+        )
     return open_mtz_stack(paths, crystal=observed.crystal)
 
 
@@ -143,10 +201,10 @@ def _streamed(
     blocks: int,
     select: str,
     workers: int,
-) -> MemberSource:
+) -> MemberInput:
     from unstill.diffuse import stream_members
 
-    return stream_members(
+    source = stream_members(
         opened.frames,
         supercell,
         d_min,
@@ -156,6 +214,26 @@ def _streamed(
         selection_name=select,
         workers=workers,
     )
+    return MemberInput(source, opened, supercell, _first_frames(source))
+
+
+def _first_frames(source: FrameMembers) -> np.ndarray:
+    """Where the members begin: models of no weight are left out."""
+    import numpy as np
+
+    from unstill.errors import InputError
+
+    weights, edges = source.run.weights, np.asarray(source.run.edges())
+    starts = edges[:-1]
+    used = np.array([weights[a:b].any() for a, b in zip(starts, edges[1:], strict=True)])
+    if not weights.all() and len(starts) < len(weights):
+        raise InputError(
+            "models without weight cannot share a block with others",
+            found=f"{int((weights == 0).sum())} of {len(weights)} models weigh nothing",
+            fix="make each model a member with --blocks 0, or leave these models out",
+        )
+    begin: np.ndarray = starts[used]
+    return begin
 
 
 def _mask(opened: SupercellFrames, select: str) -> np.ndarray | None:

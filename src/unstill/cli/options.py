@@ -36,6 +36,13 @@ DMin = Annotated[
 DMax = Annotated[
     float | None, typer.Option("--d-max", callback=positive, help="Low-resolution limit (Å).")
 ]
+Reindex = Annotated[
+    str,
+    typer.Option(
+        "--reindex",
+        help="auto tries all that the lattice allows; none; or an operator such as k,h,-l.",
+    ),
+]
 UnitCell = Annotated[
     str | None,
     typer.Option("--unit-cell", help="a,b,c,alpha,beta,gamma for files that carry none."),

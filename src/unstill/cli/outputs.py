@@ -23,8 +23,23 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = ()) -> None:
     OutputError
         If an output cannot be written.
     """
-    from unstill.errors import InputError
     from unstill.io.atomic import check_writable
+
+    files = list(outputs)
+    check_distinct(files, inputs)
+    for path in files:
+        check_writable(path)
+
+
+def check_distinct(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Refuse outputs that are one file, or that would replace what is read.
+
+    Raises
+    ------
+    InputError
+        If they are, or would.
+    """
+    from unstill.errors import InputError
 
     files = list(outputs)
     places = [path.resolve() for path in files]
@@ -40,7 +55,6 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = ()) -> None:
             raise InputError(
                 "an output would replace an input", found=path, fix="give the output another name"
             )
-        check_writable(path)
 
 
 def check_map_format(path: Path) -> None:

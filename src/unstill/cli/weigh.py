@@ -10,16 +10,33 @@ import typer
 
 from unstill.cli.map_input import read_map_input
 from unstill.cli.member_input import Blocks, Select, Sums, Supercell, known_crystal, open_members
-from unstill.cli.options import Debug, DMax, DMin, Json, Seed, SpaceGroup, UnitCell, Workers
-from unstill.cli.out_folder import check_folder, nearest_folder
+from unstill.cli.options import (
+    Debug,
+    DMax,
+    DMin,
+    Json,
+    Reindex,
+    Seed,
+    SpaceGroup,
+    UnitCell,
+    Workers,
+)
+from unstill.cli.out_folder import nearest_folder
 from unstill.cli.progress import progress_bars
 from unstill.cli.verb import Verb
 from unstill.cli.weighed_output import (
     Atoms,
+    Folder,
     Frames,
+    Holdout,
     Members,
+    Null,
+    ObservedMap,
     Output,
     States,
+    check_files,
+    check_labels,
+    chosen_atoms,
     file_names,
     read_labels,
     say_agreement,
@@ -66,10 +83,8 @@ def register(app: typer.Typer) -> None:
 
 def weigh(
     sums: Sums,
-    observed: Annotated[Path, typer.Option("--observed", help="The measured diffuse map.")],
-    out: Annotated[
-        Path, typer.Option("-o", "--out", help="Folder for weights.csv, report.html and the rest.")
-    ],
+    observed: ObservedMap,
+    out: Folder,
     target: Annotated[
         str,
         typer.Option(
@@ -84,9 +99,7 @@ def weigh(
             "--theta", help="Price of entropy: auto (held-out likelihood), l-curve, or a number."
         ),
     ] = "auto",
-    holdout: Annotated[
-        float, typer.Option("--holdout", help="Share of the data that no fit sees.")
-    ] = 0.1,
+    holdout: Holdout = 0.1,
     backend: Annotated[Backend, typer.Option(help="Where the sums run.")] = Backend.numpy,
     optimizer: Annotated[
         Optimizer, typer.Option(help="lbfgs, or adam as in published work.")
@@ -97,13 +110,7 @@ def weigh(
     ] = Recipe.maxent,
     d_min: DMin = None,
     d_max: DMax = None,
-    reindex: Annotated[
-        str,
-        typer.Option(
-            "--reindex",
-            help="auto tries all that the lattice allows; none; or an operator such as k,h,-l.",
-        ),
-    ] = "auto",
+    reindex: Reindex = "auto",
     select: Select = "all",
     supercell: Supercell = None,
     blocks: Blocks = 100,
@@ -122,9 +129,7 @@ def weigh(
     frames: Frames = None,
     members: Members = 50,
     atoms: Atoms = "all",
-    null: Annotated[
-        int, typer.Option("--null", min=20, help="Permutations of the null control.")
-    ] = 20,
+    null: Null = 20,
     bootstrap: Annotated[
         int, typer.Option("--bootstrap", min=0, help="Refits that say how sure weights are.")
     ] = 50,
@@ -149,18 +154,21 @@ def weigh(
     """
     given = {name: value for name, value in locals().items() if name not in ("as_json", "debug")}
     with Verb("weigh", as_json=as_json, debug=debug) as verb:
+        _check_usage(recipe, bragg, bragg_weight)
         from unstill.io.amplitudes_mtz import read_amplitudes
         from unstill.parallel import cpu_count
+        from unstill.weighting.backends import weighting_backend
         from unstill.weighting.prepare import prepare
         from unstill.weighting.weigh import bragg_term, weigh_by_sigmoids, weigh_prepared
         from unstill.workflows.weigh_report import weigh_page
 
         files = file_names(out, "weigh", ensemble=bool(frames) or supercell is not None)
-        check_folder(out, [path.name for path in files.values()])
         inputs = [path for path in (*sums, observed, bragg, states, *(frames or [])) if path]
+        check_files(out, files, inputs)
         record = verb.record(given, inputs=inputs, seed=seed)
         n_workers = workers or cpu_count()
         options = _options(given, n_workers)
+        engine = weighting_backend(backend.value)
         labels = read_labels(states)
         amplitudes = None if bragg is None else read_amplitudes(bragg)
         data = read_map_input(
@@ -178,6 +186,7 @@ def weigh(
             space_group=space_group,
             workers=n_workers,
         )
+        chosen = chosen_atoms(opened, atoms)
         with progress_bars(TITLES) as progress:
             ready = prepare(
                 opened.source,
@@ -185,11 +194,12 @@ def weigh(
                 d_min=d_min,
                 d_max=d_max,
                 reindex=reindex,
-                backend=options_backend(backend),
+                backend=engine,
                 bragg=amplitudes is not None,
                 folder=nearest_folder(out),
                 progress=lambda done, total: progress("members", done, total),
             )
+            check_labels(labels, ready)
             follow = weigh_by_sigmoids if recipe is Recipe.sigmoid_cc else weigh_prepared
             found = follow(
                 ready,
@@ -197,18 +207,23 @@ def weigh(
                 bragg=bragg_term(ready, amplitudes, bragg_weight, options),
                 progress=progress,
             )
-        output = Output(verb, files, found, labels, record)
-        output.write(weigh_page, subject=observed.name)
-        output.write_ensemble(opened, members=members, atoms=atoms)
+        output = Output(verb, files, found, labels, record, opened)
+        output.write(
+            weigh_page,
+            title=f"Weights of {found.n_members} members against {observed.name}",
+            subject=observed.name,
+            members=members,
+            atoms=chosen,
+        )
         _tell(verb, found)
         output.tell()
 
 
-def options_backend(backend: Backend) -> Any:
-    """Return the backend of that name, or say how to install it."""
-    from unstill.weighting.backends import weighting_backend
-
-    return weighting_backend(backend.value)
+def _check_usage(recipe: Recipe, bragg: Path | None, bragg_weight: float) -> None:
+    if bragg_weight > 0 and bragg is None:
+        raise typer.BadParameter("--bragg-weight needs amplitudes: --bragg FILE.mtz")
+    if bragg_weight > 0 and recipe is Recipe.sigmoid_cc:
+        raise typer.BadParameter("--recipe sigmoid-cc knows no --bragg-weight")
 
 
 def _options(given: dict[str, Any], workers: int) -> Options:

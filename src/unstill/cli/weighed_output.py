@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from unstill.cli.json_file import write_json
 from unstill.cli.member_input import MemberInput
-from unstill.cli.out_folder import make_folder
+from unstill.cli.out_folder import check_folder, make_folder
 from unstill.cli.verb import Verb
 
 if TYPE_CHECKING:
     import numpy as np
 
     from unstill.ensembles import Ensemble
+    from unstill.io import WeightsTable
     from unstill.provenance import Provenance
+    from unstill.report.page import Page
+    from unstill.weighting.prepare import Prepared
     from unstill.weighting.result import Weighed
     from unstill.weighting.states import StatePopulation
 
+ObservedMap = Annotated[Path, typer.Option("--observed", help="The measured diffuse map.")]
+Folder = Annotated[
+    Path, typer.Option("-o", "--out", help="Folder for weights.csv, report.html and the rest.")
+]
+Holdout = Annotated[
+    float,
+    typer.Option("--holdout", help="Share of the data that no fit sees: above 0, up to 0.5."),
+]
+Null = Annotated[int, typer.Option("--null", min=20, help="Permutations of the null control.")]
 States = Annotated[
     Path | None,
     typer.Option("--states", help="Labels of states, one a frame or one a member (text or CSV)."),
@@ -58,6 +70,14 @@ def file_names(out: Path, verb: str, *, ensemble: bool) -> dict[str, Path]:
     return {name: out / file for name, file in names.items()}
 
 
+def check_files(out: Path, files: Mapping[str, Path], inputs: Sequence[Path]) -> None:
+    """Refuse a folder that takes no files, or where they would replace what is read."""
+    from unstill.cli.outputs import check_distinct
+
+    check_folder(out, [path.name for path in files.values()])
+    check_distinct(files.values(), inputs)
+
+
 def read_labels(path: Path | None) -> np.ndarray | None:
     """Labels of states, if there are any."""
     from unstill.io import read_state_labels
@@ -65,9 +85,26 @@ def read_labels(path: Path | None) -> np.ndarray | None:
     return None if path is None else read_state_labels(path)
 
 
+def check_labels(labels: np.ndarray | None, ready: Prepared) -> None:
+    """Refuse labels that do not fit the members, before the long work."""
+    from unstill.weighting.states import state_shares
+
+    if labels is not None:
+        state_shares(labels, ready.table.n_frames)
+
+
+def chosen_atoms(opened: MemberInput, atoms: str) -> np.ndarray | None:
+    """Which atoms the ensemble shall have; a selection that fails does so before the long work."""
+    from unstill.ensembles.selection import atom_mask
+
+    if opened.opened is None or atoms == "all":
+        return None
+    return atom_mask(opened.opened.frames.atoms, atoms)
+
+
 @dataclass
 class Output:
-    """Files of one run.
+    """What one run writes.
 
     Parameters
     ----------
@@ -81,6 +118,8 @@ class Output:
         Labels of states, or ``None``.
     record
         Provenance.
+    opened
+        The members, and the frames behind them where these are known.
     """
 
     verb: Verb
@@ -88,6 +127,7 @@ class Output:
     found: Weighed
     labels: np.ndarray | None
     record: Provenance
+    opened: MemberInput
 
     def __post_init__(self) -> None:
         from unstill.weighting.states import state_populations
@@ -103,81 +143,47 @@ class Output:
                 getattr(found, "weight_draws", None),
             )
 
-    def write(self, page: Callable[..., Any], *, subject: str) -> None:
-        """Write table, map, JSON and report."""
-        from unstill.io import WeightsTable, write_map, write_weights_csv
+    def write(
+        self,
+        page: Callable[..., Page],
+        *,
+        title: str,
+        subject: str,
+        members: int,
+        atoms: np.ndarray | None,
+    ) -> None:
+        """Write table, map, JSON, report and ensemble; nothing before all of them are made."""
+        from unstill.io import write_map, write_structure, write_weights_csv
         from unstill.report.page import write_page
-        from unstill.weighting.states import state_shares
 
         found, files = self.found, self.files
-        columns: dict[str, Any] = {}
-        if self.labels is not None:
-            names, of_state = state_shares(self.labels, found.n_frames)
-            columns = {"states": tuple(names), "shares": of_state}
-        errors = getattr(found, "weight_errors", None)
-        if errors is not None:
-            columns["error"] = errors
         self.verb.result = found.as_dict() | {
             "weights_file": str(files["weights_file"].absolute()),
             "states": [one.as_dict() for one in self.populations] or None,
         }
         provenance = self.record.as_dict()
-        make_folder(files["weights_file"].parent)
-        table = WeightsTable(
-            n_frames=found.n_frames,
-            prior=found.prior,
-            weight=found.weights,
-            **columns,
-        )
-        write_weights_csv(table, files["weights_file"])
-        notes = {**provenance, self.verb.name: self.verb.result}
-        write_map(found.weighted_map.replace(provenance=notes), files["weighted_map"])
-        write_json(files["results"], {**self.verb.result, "provenance": provenance})
+        table = self._table()
+        ensemble = self._ensemble(members, atoms)
         made = page(
             found,
             provenance,
             self.verb.warnings,
             populations=self.populations,
-            title=f"Weights of {found.n_members} members against {subject}",
+            title=title,
             subject=subject,
             kind="measured",
         )
+        notes = {**provenance, self.verb.name: self.verb.result}
+        make_folder(files["weights_file"].parent)
+        write_weights_csv(table, files["weights_file"])
+        write_map(found.weighted_map.replace(provenance=notes), files["weighted_map"])
+        write_json(files["results"], {**self.verb.result, "provenance": provenance})
         write_page(made, files["report"])
-        for name in ("weights_file", "weighted_map", "results", "report"):
-            self.verb.output(name, files[name])
-
-    def write_ensemble(self, opened: MemberInput, *, members: int, atoms: str) -> None:
-        """Write the weighted ensemble, where the frames are known."""
-        from unstill.ensembles.selection import atom_mask
-        from unstill.io import write_structure
-        from unstill.weighting.weighted_ensemble import weighted_ensemble
-
-        if opened.opened is None or opened.divisions is None:
-            return
-        everything = opened.opened.frames.atoms
-        chosen = None if atoms == "all" else atom_mask(everything, atoms)
-        n_atoms = everything.array_length() if chosen is None else int(chosen.sum())
-        most = max(1, _MOST_ROWS // max(n_atoms, 1))
-        if members > most:
-            self.verb.warn(
-                f"the weighted ensemble holds {most} members instead of {members}, because each "
-                f"has {n_atoms} atoms; choose fewer with --atoms protein"
-            )
-        ensemble = weighted_ensemble(
-            opened.opened,
-            opened.divisions,
-            self.found.weights,
-            self.found.n_frames,
-            n_members=min(members, most),
-            selection=chosen,
-        )
-        ensemble = ensemble.replace(
-            provenance={**ensemble.provenance, "weighing": self.record.as_dict()}
-        )
-        write_structure(ensemble, self.files["ensemble"])
-        _write_table(ensemble, self.files["ensemble_table"])
-        self.verb.output("ensemble", self.files["ensemble"])
-        self.verb.output("ensemble_table", self.files["ensemble_table"])
+        if ensemble is not None:
+            write_structure(ensemble, files["ensemble"])
+            _write_member_table(ensemble, files["ensemble_table"])
+        for name, path in files.items():
+            self.verb.output(name, path)
 
     def tell(self) -> None:
         """Say the populations, and what was written."""
@@ -187,6 +193,50 @@ class Output:
             )
         for name, path in self.verb.outputs.items():
             self.verb.say(f"{name}: {path}")
+
+    def _table(self) -> WeightsTable:
+        from unstill.io import WeightsTable
+        from unstill.weighting.states import state_shares
+
+        found, columns = self.found, {}
+        if self.labels is not None:
+            names, of_state = state_shares(self.labels, found.n_frames)
+            columns = {"states": tuple(names), "shares": of_state}
+        return WeightsTable(
+            n_frames=found.n_frames,
+            prior=found.prior,
+            weight=found.weights,
+            error=getattr(found, "weight_errors", None),  # type: ignore[arg-type]
+            first_frame=self.opened.starts(found.n_members),  # type: ignore[arg-type]
+            **columns,  # type: ignore[arg-type]
+        )
+
+    def _ensemble(self, members: int, atoms: np.ndarray | None) -> Ensemble | None:
+        """Return the weighted ensemble, where the frames are known."""
+        from unstill.weighting.weighted_ensemble import weighted_ensemble
+
+        opened, found = self.opened, self.found
+        if opened.opened is None or opened.divisions is None:
+            return None
+        n_atoms = opened.opened.frames.atoms.array_length() if atoms is None else int(atoms.sum())
+        most = max(1, _MOST_ROWS // max(n_atoms, 1))
+        if members > most and opened.opened.n_frames > most:
+            self.verb.warn(
+                f"the weighted ensemble holds at most {most} members, not {members}, because "
+                f"each has {n_atoms} atoms; choose fewer with --atoms protein"
+            )
+        ensemble = weighted_ensemble(
+            opened.opened,
+            opened.divisions,
+            found.weights,
+            found.n_frames,
+            n_members=min(members, most),
+            selection=atoms,
+            first_frame=opened.starts(found.n_members),
+        )
+        return ensemble.replace(
+            provenance={**ensemble.provenance, "weighing": self.record.as_dict()}
+        )
 
 
 def say_agreement(verb: Verb, found: Weighed) -> None:
@@ -225,7 +275,7 @@ def say_agreement(verb: Verb, found: Weighed) -> None:
     verb.say(f"verdict: {found.verdict}: {MEANING[found.verdict]}")
 
 
-def _write_table(ensemble: Ensemble, path: Path) -> None:
+def _write_member_table(ensemble: Ensemble, path: Path) -> None:
     from unstill.io.atomic import atomic_path
     from unstill.weighting.weighted_ensemble import member_rows
 

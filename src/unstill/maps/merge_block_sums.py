@@ -12,7 +12,7 @@ from unstill.errors import InputError
 from unstill.maps.block_sums import BlockSums
 
 
-def merge_block_sums(runs: Sequence[BlockSums]) -> BlockSums:
+def merge_block_sums(runs: Sequence[BlockSums], *, keep_order: bool = False) -> BlockSums:
     """Join the blocks of separate runs of the same crystal.
 
     Blocks stay blocks, so error estimates see the spread between runs. The
@@ -24,6 +24,9 @@ def merge_block_sums(runs: Sequence[BlockSums]) -> BlockSums:
     ----------
     runs
         At least one; same crystal, divisions, points and selections.
+    keep_order
+        Leave the runs in the order in which they are given, where frames are
+        to be told from their place in it.
 
     Returns
     -------
@@ -49,7 +52,7 @@ def merge_block_sums(runs: Sequence[BlockSums]) -> BlockSums:
             found=f"{len(runs)} runs, {len(set(digests))} of them different",
             fix="give each run once",
         )
-    ordered = [runs[number] for number in np.argsort(digests)]
+    ordered = list(runs) if keep_order else [runs[number] for number in np.argsort(digests)]
     provenance: dict[str, Any] = {"merged": [dict(run.provenance) for run in ordered]}
     if "reference" in runs[0].provenance:
         provenance["reference"] = runs[0].provenance["reference"]
