@@ -102,9 +102,10 @@ def open_members(
     if kinds == {"coordinates"}:
         if supercell is None:
             raise InputError(
-                "coordinates need to know how many unit cells they fill",
+                "SUMS are neither block sums nor MTZ files, and coordinates need --supercell",
                 found=", ".join(path.name for path in paths[:6]),
-                fix="give --supercell N N N",
+                fix="give block sums of unstill diffuse --blocks-out; or --supercell N N N, the "
+                "unit cells along a, b, c, where these are a topology and trajectories",
             )
         if frames:
             raise InputError(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from unstill.errors import InputError
+from unstill.errors import InputError, UnstillWarning
 from unstill.maps.intensity_map import IntensityMap
 from unstill.maps.isotropic import MIN_SHELLS
 from unstill.maps.mate_spread import sigma_from_mates
@@ -16,6 +17,9 @@ from unstill.maps.null_control import shuffled_within
 from unstill.maps.symmetrize import symmetrize
 from unstill.shapes import Bool, Float, Int
 from unstill.weighting.orbits import Orbits
+
+_ROUNDING = 1e-9
+"""Of the largest intensity; no map has features below it."""
 
 _FEWEST = 8
 """Shells with fewer orbits take the variance of the nearest fuller shell."""
@@ -122,6 +126,7 @@ def observe(observed: IntensityMap, orbits: Orbits) -> Observed:
     InputError
         If nothing is measured at the orbits, or in too few shells.
     """
+    observed = _without_refused(observed)
     if not observed.measured.any():
         raise InputError(
             "the observed map is masked everywhere",
@@ -151,6 +156,7 @@ def observe(observed: IntensityMap, orbits: Orbits) -> Observed:
     intensity = np.zeros(orbits.n_orbits)
     intensity[inside] = averaged.intensity.ravel()[place]
     intensity[~measured] = 0.0
+    _check_features(orbits, intensity, measured)
     precision = np.zeros(orbits.n_orbits)
     if averaged.sigma is None:
         precision[measured] = _shell_precision(orbits, intensity, measured)[measured]
@@ -159,6 +165,34 @@ def observe(observed: IntensityMap, orbits: Orbits) -> Observed:
         sigma[inside] = averaged.sigma.ravel()[place]
         precision[measured] = _precision(sigma[measured])
     return Observed(orbits, intensity, precision, source)
+
+
+def _without_refused(observed: IntensityMap) -> IntensityMap:
+    """Leave out voxels of negative σ: a flag of programs, not a number to weigh by."""
+    if observed.sigma is None:
+        return observed
+    refused = observed.measured & (observed.sigma < 0)
+    n = int(np.count_nonzero(refused))
+    if not n:
+        return observed
+    warnings.warn(
+        f"{n} voxels of the observed map have a negative sigma and are left out",
+        UnstillWarning,
+        stacklevel=4,
+    )
+    return observed.replace(mask=observed.mask | refused)
+
+
+def _check_features(orbits: Orbits, intensity: np.ndarray, measured: np.ndarray) -> None:
+    """Refuse a map of which only rounding would be correlated."""
+    shell, values = orbits.shell[measured], intensity[measured]
+    mean = np.bincount(shell, values) / np.maximum(np.bincount(shell), 1)
+    if np.abs(values - mean[shell]).max() <= _ROUNDING * np.abs(values).max():
+        raise InputError(
+            "the observed map has no anisotropic part",
+            found="intensities that are equal in every shell",
+            fix="check that this is the diffuse map, and that it is not flattened",
+        )
 
 
 def _precision(sigma: np.ndarray) -> np.ndarray:
@@ -182,12 +216,6 @@ def _shell_precision(orbits: Orbits, intensity: np.ndarray, measured: np.ndarray
     full = np.flatnonzero((count >= _FEWEST) & (squares > 0))
     if not len(full):
         full = np.flatnonzero(squares > 0)
-    if not len(full):
-        raise InputError(
-            "the observed map has no anisotropic part",
-            found="intensities that are equal in every shell",
-            fix="check that this is the diffuse map, and that it is not flattened",
-        )
     variance = squares[full] / count[full]
     nearest = np.argmin(np.abs(shell[:, None] - full), axis=1)
     precision: np.ndarray = orbits.size / variance[nearest]

@@ -85,6 +85,7 @@ def judge_weights(
         x[0], x[1], data, held, free=True, n_draws=_N_DRAWS, seed=seed
     )
     gain_interval = _interval(of_x[:, 1] - of_prior[:, 1])
+    free_interval = _interval(of_x[:, 1])
     null, null_gains = None, []
     if permuted:
         nowhere = np.full(len(permuted), np.nan) if theta is None else theta
@@ -99,7 +100,7 @@ def judge_weights(
         cc_free=in_free[0],
         uniform_work=in_work[1],
         uniform_free=in_free[1],
-        free_interval=_interval(of_x[:, 1]),
+        free_interval=free_interval,
         gain_interval=gain_interval,
         null=null,
         verdict=judge(
@@ -107,6 +108,7 @@ def judge_weights(
             free_gain=in_free[0].aniso - in_free[1].aniso,
             free_total_gain=in_free[0].total - in_free[1].total,
             gain_interval=gain_interval,
+            free_interval=free_interval,
             null_gains=null_gains,
         ),
     )

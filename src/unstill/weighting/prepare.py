@@ -28,6 +28,9 @@ from unstill.weighting.forward import weighted_intensity
 from unstill.weighting.orbits import Orbits, find_orbits
 from unstill.weighting.table import MEMORY, MemberTable, gather
 
+_ROUNDING = 1e-12
+"""Of the Bragg intensity; no motion is so small."""
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
@@ -99,6 +102,7 @@ def prepare(
     wanted = _within(source, d_min, d_max) & np.all(source.index % steps == 0, axis=1)
     orbits = find_orbits(crystal, source.divisions, source.index, wanted)
     if not automatic:
+        _check_cell(source, moved)
         # Nothing is kept of points that the map does not hold.
         wanted &= _measured(source, orbits, observe(moved, orbits))
         orbits = find_orbits(crystal, source.divisions, source.index, wanted)
@@ -112,8 +116,9 @@ def prepare(
         progress=progress,
     )
     candidates: tuple[Candidate, ...] = ()
+    uniform = weighted_intensity(table, table.prior[None])[0][0]
+    _check_motion(table, uniform)
     if automatic:
-        uniform = weighted_intensity(table, table.prior[None])[0][0]
         calculated = thin_out(map_of_orbits(orbits, uniform), observed.grid.divisions)
         choice = choose_indexing(calculated, observed)
         operator, candidates = choice.operator, choice.candidates
@@ -178,10 +183,26 @@ def _check_cell(source: MemberSource, moved: IntensityMap) -> None:
         )
 
 
+def _check_motion(table: MemberTable, uniform: Float[np.ndarray, " orbits"]) -> None:
+    bragg = float(np.mean(np.abs(table.centre) ** 2)) / table.n_cells
+    if np.abs(uniform).max() <= _ROUNDING * bragg:
+        raise InputError(
+            "the members are all the same, and scatter nothing diffusely",
+            found=f"{table.n_members} members whose structure factors are equal to rounding",
+            fix="give the frames of a simulation, each once",
+        )
+
+
 def _within(source: MemberSource, d_min: float | None, d_max: float | None) -> np.ndarray:
     for name, value in (("d_min", d_min), ("d_max", d_max)):
         if value is not None and not (np.isfinite(value) and value > 0):
             raise InputError(f"{name} must be positive", found=value, fix="give it in angstroms")
+    if d_min is not None and d_max is not None and d_min >= d_max:
+        raise InputError(
+            "the high-resolution limit is not below the low-resolution limit",
+            found=f"d_min {d_min:g}, d_max {d_max:g} Å",
+            fix="exchange --d-min and --d-max",
+        )
     s_squared = source.crystal.s_squared(source.index / np.array(source.divisions))
     kept = np.ones(len(s_squared), dtype=bool)
     if d_min is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,6 +160,10 @@ class Weighed:
         """1/Σw²."""
         return n_effective(self.weights)
 
+    def _limit(self, of: Callable[[np.ndarray], np.floating]) -> float:
+        """Resolution (Å) of the measured point with the largest or smallest |s|."""
+        return 1 / float(of(self.observed.orbits.s[self.observed.measured]))
+
     def as_dict(self) -> dict[str, Any]:
         """Return the keys of the JSON; NaN becomes null when it is written."""
         return {
@@ -179,6 +184,8 @@ class Weighed:
             "scale": self.scale,
             "n_work": self.held.n_work,
             "n_free": self.held.n_free,
+            "d_min": self._limit(np.max),
+            "d_max": self._limit(np.min),
             "sigma_source": self.observed.sigma_source,
             "operator": self.operator,
             "candidates": [

@@ -5,6 +5,7 @@ from __future__ import annotations
 SUPPORTED = "supported"
 WITHIN_CHANCE = "within chance"
 ISOTROPIC = "isotropic only"
+NO_AGREEMENT = "no agreement"
 OVERFITTED = "overfitted"
 NO_GAIN = "no gain"
 
@@ -15,6 +16,8 @@ MEANING = {
     "or permuted data would give",
     ISOTROPIC: "total correlation rises without the anisotropic correlation of the free set: the "
     "weights adjust the fall with resolution and say nothing about where the atoms are",
+    NO_AGREEMENT: "the anisotropic correlation of the free set rises, but is not above zero: the "
+    "members explain nothing of what no fit has seen",
     OVERFITTED: "the work set agrees better and the free set does not: the weights fit noise",
     NO_GAIN: "the data do not ask for other weights than the prior ones",
 }
@@ -30,6 +33,7 @@ def judge(
     free_gain: float,
     free_total_gain: float,
     gain_interval: tuple[float, float],
+    free_interval: tuple[float, float],
     null_gains: list[float],
 ) -> str:
     """Name a gain.
@@ -42,6 +46,8 @@ def judge(
         Rise of the total CC in the free set.
     gain_interval
         95 % interval of ``free_gain``.
+    free_interval
+        95 % interval of the anisotropic CC itself in the free set.
     null_gains
         ``free_gain`` of every permutation; empty without a null control.
 
@@ -53,15 +59,17 @@ def judge(
     Examples
     --------
     >>> judge(work_gain=0.04, free_gain=0.03, free_total_gain=0.02,
-    ...       gain_interval=(0.02, 0.04), null_gains=[0.004, -0.002])
+    ...       gain_interval=(0.02, 0.04), free_interval=(0.7, 0.8), null_gains=[0.004, -0.002])
     'supported'
     >>> judge(work_gain=0.05, free_gain=-0.006, free_total_gain=0.12,
-    ...       gain_interval=(-0.02, 0.01), null_gains=[0.004, -0.002])
+    ...       gain_interval=(-0.02, 0.01), free_interval=(0.7, 0.8), null_gains=[0.004, -0.002])
     'isotropic only'
     """
     if free_gain > _TOLERANCE:
         beyond = gain_interval[0] > 0 and free_gain > max(null_gains, default=0.0)
-        return SUPPORTED if beyond else WITHIN_CHANCE
+        if not beyond:
+            return WITHIN_CHANCE
+        return SUPPORTED if free_interval[0] > 0 else NO_AGREEMENT
     if free_total_gain > _TOLERANCE:
         return ISOTROPIC
     return OVERFITTED if work_gain > _TOLERANCE else NO_GAIN

@@ -87,7 +87,7 @@ class Options:
             np.isfinite(self.theta) and float(self.theta) >= 0
         ):
             raise InputError(
-                "θ is the price of entropy and cannot be negative",
+                "θ is the price of entropy: a finite number, and not negative",
                 found=self.theta,
                 fix="give a number from 0 up, auto, or l-curve",
             )
