@@ -158,10 +158,13 @@ def test_prediction_of_held_out_orbits_is_that_of_the_fitted_scale():
     data, held = ready.observed, hold_out(ready.observed)
     fit = held.work & (held.fold != 0)
     x = weighted_intensity(ready.table, ready.table.prior[None])[0]
-    fitted = FittedScale(Problems.of([data], [fit.astype(float)]), weighting_backend())
-    scale, curve = fitted.solve(x, np.zeros(1, dtype=int))
-    expected = data.precision * (data.intensity - scale[0] * x[0] - curve[0]) ** 2
-    np.testing.assert_allclose(Criterion.of(data, fit).squares(x[0]), expected, rtol=1e-7)
+    both = Problems.of([data, data], [fit.astype(float), held.work.astype(float)])
+    fitted = FittedScale(both, weighting_backend())
+    rest = fitted.rest(x, np.array([0]))
+    residual = fitted.without_curve(rest, np.array([1]))[0]
+    expected = data.precision * residual**2
+    found = Criterion.of(data, fit).squares(x[0], Criterion.of(data, held.work))
+    np.testing.assert_allclose(found, expected, rtol=1e-7)
 
 
 @lru_cache

@@ -94,14 +94,20 @@ class Criterion:
         square, whole = np.sum(self.weight * free**2), np.sum(self.weight * x**2)
         return float(ratio(along, square, whole))
 
-    def squares(self, x: Float[np.ndarray, " orbits"]) -> Float[np.ndarray, " orbits"]:
-        """(y − k x − b)²/σ² everywhere, with scale and curve of the orbits of the fit."""
+    def squares(
+        self, x: Float[np.ndarray, " orbits"], curve_of: Criterion
+    ) -> Float[np.ndarray, " orbits"]:
+        """(y − k x − b)²/σ² everywhere, with the scale of this fit and the curve of another.
+
+        A fold that is predicted may hold all of a shell at low resolution,
+        where only a fit that saw it knows the isotropic curve.
+        """
         free = self.without_curve(x)
         square = float(np.sum(self.weight * free**2))
         along = float(np.sum(self.weight * free * self.intensity))
         # A negative scale would explain the data by their opposite.
         k = max(along / square, 0.0) if square > 0 else 0.0
-        residual = self.without_curve(self.intensity - k * x)
+        residual = curve_of.without_curve(self.intensity - k * x)
         squares: np.ndarray = self.precision * residual**2
         return squares
 

@@ -211,15 +211,19 @@ def _advance(
 def _held_out_loss(
     objective: Objective, walker: _Walker, problems: Problems, held: HoldOut
 ) -> np.ndarray:
-    """Σ (y − k x − b)²/σ² of the folds that each fit has not seen, by block."""
+    """Σ (y − k x − b)²/σ² of the folds that each fit has not seen, by block.
+
+    Weights and scale are those of the fit; the isotropic curve is that of the
+    whole work set, because a fold may hold all of a shell at low resolution,
+    and what is to be predicted is the anisotropic part.
+    """
     backend = objective.table.backend
     folds = np.arange(1, problems.n_problems)
     with backend.scope():
         x, _ = weighted_intensity(objective.table, walker.weights[1:], workers=objective.workers)
-        scale, curve = FittedScale(problems, backend).solve(x, folds)
-        residual = backend.to_host(
-            backend.array(problems.intensity[1:]) - scale[:, None] * x - curve
-        )
+        fitted = FittedScale(problems, backend)
+        rest = fitted.rest(x, folds)
+        residual = backend.to_host(fitted.without_curve(rest, 0 * folds))
     squares = residual**2 * problems.precision[1:]
     loss = np.zeros(walker.n_blocks)
     for row, left_out in zip(squares, walker.left_out, strict=True):

@@ -172,6 +172,7 @@ class _Walker:
     ) -> None:
         self.table, self.rules, self.left_out = table, rules, left_out
         self.criterion = Criterion.of(data, held.work & ~left_out, rules.criterion)
+        self.whole = Criterion.of(data, held.work, rules.criterion)
         _, block = np.unique(held.block[held.work], return_inverse=True)
         self.block = block[left_out[held.work]]
         self.n_blocks = int(block.max()) + 1
@@ -211,7 +212,7 @@ class _Walker:
         self.kept, self.x, self.means = kept, x, means
         self.n_kept.append(int(kept.sum()))
         self.fit.append(self.criterion.value(x))
-        squares = self.criterion.squares(x)[self.left_out]
+        squares = self.criterion.squares(x, self.whole)[self.left_out]
         self.losses.append(np.bincount(self.block, squares, minlength=self.n_blocks))
 
 

@@ -141,7 +141,7 @@ def fitted_scale(data: Observed, x: Float[np.ndarray, " orbits"]) -> float:
     """Scale k from calculated to observed intensities, with a free isotropic curve beside it."""
     everything = Problems.of([data], [np.ones(data.orbits.n_orbits)])
     fitted = FittedScale(everything, weighting_backend())
-    scale = float(fitted.solve(x[None], np.zeros(1, dtype=int))[0][0])
+    scale = float(fitted.scale(x[None], np.zeros(1, dtype=int))[0])
     if scale == 0:
         warnings.warn(
             "the members explain nothing of the anisotropic part of the map",

@@ -53,7 +53,7 @@ class AutodiffTarget:
         Raises
         ------
         InputError
-            If there is no such file or function.
+            If there is no such file or function, or the file does not run.
         """
         file, _, function = place.rpartition(":")
         path = Path(file)
@@ -67,7 +67,16 @@ class AutodiffTarget:
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        try:
+            spec.loader.exec_module(module)
+        except ImportError:
+            raise
+        except Exception as error:
+            raise InputError(
+                "the file of the target does not run",
+                found=f"{path.name}: {type(error).__name__}: {error}",
+                fix="mend it, until python runs it without an error",
+            ) from error
         loss = getattr(module, function, None)
         if not callable(loss):
             raise InputError(

@@ -67,7 +67,7 @@ class FittedScale:
         self._basis = backend.array(basis)
         self._inverse = backend.array(inverse)
         everything = np.arange(problems.n_problems)
-        self._y_free = self._without_curve(self._y, everything)
+        self._y_free = self.without_curve(self._y, everything)
 
     def value_and_gradient(self, x: Any, which: Any) -> tuple[Any, Any]:
         """½χ²/N and its gradient."""
@@ -77,16 +77,18 @@ class FittedScale:
         value = xp.sum(weight * residual * residual, axis=1) / (2 * n)
         return value, -(k / n)[:, None] * (weight * residual)
 
-    def solve(self, x: Any, which: Any) -> tuple[Any, Any]:
-        """Best scale, ``(n,)``, and isotropic curve, ``(n, n_orbits)``."""
-        k, _ = self._residual(x, which)
-        rest = self._y[which] - k[:, None] * x
-        return k, rest - self._without_curve(rest, which)
+    def scale(self, x: Any, which: Any) -> Any:
+        """Best scale k, ``(n,)``."""
+        return self._residual(x, which)[0]
+
+    def rest(self, x: Any, which: Any) -> Any:
+        """Return y − k x with the best k, ``(n, n_orbits)``, isotropic curve included."""
+        return self._y[which] - self.scale(x, which)[:, None] * x
 
     def _residual(self, x: Any, which: Any) -> tuple[Any, Any]:
         xp = self._xp
         weight, y = self._weight[which], self._y_free[which]
-        x_free = self._without_curve(x, which)
+        x_free = self.without_curve(x, which)
         if self._scale is None:
             norm = xp.sum(weight * x_free * x_free, axis=1)
             k = xp.sum(weight * x_free * y, axis=1) / xp.where(norm > 0, norm, norm + 1)
@@ -96,7 +98,8 @@ class FittedScale:
             k = 0 * x[:, 0] + self._scale
         return k, y - k[:, None] * x_free
 
-    def _without_curve(self, values: Any, which: Any) -> Any:
+    def without_curve(self, values: Any, which: Any) -> Any:
+        """Values without what an isotropic curve explains of them in the work set."""
         right = (self._weight[which] * values) @ self._basis
         beta = self._xp.matmul(right[:, None, :], self._inverse[which])[:, 0, :]
         return values - beta @ self._basis.T
