@@ -99,6 +99,8 @@ def prepare(
     automatic = reindex == "auto" and len(candidate_operators(observed.crystal, crystal)) > 1
     operator = IDENTITY if reindex in ("auto", "none") else parse_operator(reindex)
     moved = reindex_map(observed, operator)
+    # Before anything is read: a trajectory may take hours.
+    _check_cell(source, moved)
     wanted = _within(source, d_min, d_max) & np.all(source.index % steps == 0, axis=1)
     orbits = find_orbits(crystal, source.divisions, source.index, wanted)
     if not automatic:
@@ -123,7 +125,6 @@ def prepare(
         choice = choose_indexing(calculated, observed)
         operator, candidates = choice.operator, choice.candidates
         moved = reindex_map(observed, operator)
-    _check_cell(source, moved)
     if backend is not None:
         with backend.scope():
             table = table.on(backend)
