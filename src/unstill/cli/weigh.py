@@ -163,7 +163,8 @@ def weigh(
         from unstill.workflows.weigh_report import weigh_page
 
         files = file_names(out, "weigh", ensemble=bool(frames) or supercell is not None)
-        inputs = [path for path in (*sums, observed, bragg, states, *(frames or [])) if path]
+        own = Path(target.rpartition(":")[0]) if ".py:" in target else None
+        inputs = [path for path in (*sums, observed, bragg, states, own, *(frames or [])) if path]
         check_files(out, files, inputs)
         record = verb.record(given, inputs=inputs, seed=seed)
         n_workers = workers or cpu_count()

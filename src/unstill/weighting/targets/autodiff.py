@@ -114,9 +114,22 @@ class _Prepared:
         # JAX is asked on any backend: it takes and gives ordinary numbers.
         with self._jax.enable_x64(True):
             x = self._jax.numpy.asarray(self._backend.to_host(x))
-            value, gradient = self._rows(x, self._y[which], self._weight[which], self._s)
+            value, gradient = self._derived(x, which)
             if self._backend.name == "jax":
                 return value, gradient
             return self._backend.array(np.asarray(value)), self._backend.array(
                 np.asarray(gradient)
             )
+
+    def _derived(self, x: Any, which: Any) -> tuple[Any, Any]:
+        try:
+            found: tuple[Any, Any] = self._rows(x, self._y[which], self._weight[which], self._s)
+        except (TypeError, ValueError, AttributeError, NameError) as error:
+            first = " ".join(str(error).split())[:200]
+            raise InputError(
+                "JAX cannot differentiate the target",
+                found=f"{type(error).__name__}: {first}",
+                fix="make it a function of x, y, weight, s that returns one number, out of "
+                "jax.numpy functions",
+            ) from error
+        return found
