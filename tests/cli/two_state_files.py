@@ -18,7 +18,7 @@ from unstill.cli.app import complete_app
 from unstill.crystal.supercell import supercell
 from unstill.diffuse.bragg import BraggPoints
 from unstill.ensembles import Ensemble
-from unstill.io import write_block_sums, write_map, write_structure
+from unstill.io import read_weights_csv, write_block_sums, write_map, write_structure
 from unstill.io.mtz_file import new_mtz, write_mtz
 from unstill.io.mtz_stack import write_frame_mtz
 from unstill.maps import BlockSums, IntensityMap
@@ -81,6 +81,16 @@ def refused(folder: Path, *arguments: object) -> str:
     assert {"warnings", "provenance", "error", "outputs"} <= set(found.json)
     assert sorted(folder.rglob("*")) == before
     return found.err
+
+
+def weigh_words(folder: Path, *more: object, out: Path, members: str = "sums.h5") -> list[object]:
+    """How ``unstill weigh`` is usually called."""
+    return ["weigh", folder / members, "--observed", folder / "data.nxs", "-o", out, *more]
+
+
+def weights(folder: Path) -> np.ndarray:
+    """What a run wrote."""
+    return read_weights_csv(folder / "weights.csv").weight
 
 
 def sums() -> BlockSums:

@@ -137,7 +137,7 @@ def enrich(
 
         files = file_names(out, "enrich", ensemble=bool(frames) or supercell is not None)
         inputs = [path for path in (*sums, observed, states, *(frames or [])) if path]
-        check_files(out, files, inputs)
+        check_files(verb, out, files, inputs)
         record = verb.record(given, inputs=inputs, seed=seed)
         n_workers = workers or cpu_count()
         options = EnrichOptions(

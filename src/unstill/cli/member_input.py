@@ -124,7 +124,10 @@ def open_members(
         )
     if not frames:
         return MemberInput(source)
-    behind = open_frames(frames[0], frames[1:], source.divisions, **known)  # type: ignore[arg-type]
+    group = space_group or source.crystal.space_group
+    behind = open_frames(
+        frames[0], frames[1:], source.divisions, unit_cell=unit_cell, space_group=group
+    )
     _check_frames(source, behind)
     return MemberInput(source, behind, source.divisions)
 

@@ -165,7 +165,7 @@ def weigh(
         files = file_names(out, "weigh", ensemble=bool(frames) or supercell is not None)
         own = Path(target.rpartition(":")[0]) if ".py:" in target else None
         inputs = [path for path in (*sums, observed, bragg, states, own, *(frames or [])) if path]
-        check_files(out, files, inputs)
+        check_files(verb, out, files, inputs)
         record = verb.record(given, inputs=inputs, seed=seed)
         n_workers = workers or cpu_count()
         options = _options(given, n_workers)

@@ -70,12 +70,16 @@ def file_names(out: Path, verb: str, *, ensemble: bool) -> dict[str, Path]:
     return {name: out / file for name, file in names.items()}
 
 
-def check_files(out: Path, files: Mapping[str, Path], inputs: Sequence[Path]) -> None:
+def check_files(verb: Verb, out: Path, files: Mapping[str, Path], inputs: Sequence[Path]) -> None:
     """Refuse a folder that takes no files, or where they would replace what is read."""
     from unstill.cli.outputs import check_distinct
 
     check_folder(out, [path.name for path in files.values()])
     check_distinct(files.values(), inputs)
+    known = {*file_names(out, "weigh", ensemble=True).values(), out / "enrich.json"}
+    for path in sorted(known - set(files.values())):
+        if path.exists():
+            verb.warn(f"{path} is of an earlier run and will not go with the rest of the folder")
 
 
 def read_labels(path: Path | None) -> np.ndarray | None:
