@@ -3,33 +3,43 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import fields, replace
+from html import unescape
 from typing import Any
 
 import numpy as np
 import pytest
 
 from unstill.crystal.reindexing import IDENTITY, parse_operator
+from unstill.maps import IntensityMap
 from unstill.maps.correlation import correlate
 from unstill.maps.members import BlockMembers
 from unstill.maps.null_control import permute_within_shells
 from unstill.maps.reindex import Candidate
 from unstill.maps.symmetrize import symmetrize
 from unstill.maps.thin_out import thin_out
-from unstill.report.blocks import KeyFigure
+from unstill.report.blocks import Block, FigureBlock, KeyFigure
+from unstill.report.numbers import signed
 from unstill.report.page import render
 from unstill.weighting import Options, WeighResult, weigh
 from unstill.weighting.bragg import BraggAgreement
 from unstill.weighting.enrich_result import EnrichResult
 from unstill.weighting.greedy import Removal
+from unstill.weighting.prepare import prepare
 from unstill.weighting.result import Weighed
 from unstill.weighting.states import state_populations
 from unstill.weighting.verdict import MEANING
+from unstill.weighting.weigh import weigh_by_sigmoids
 from unstill.workflows.weigh_report import enrich_page, weigh_page
+from unstill.workflows.weigh_report.bragg import bragg_blocks
+from unstill.workflows.weigh_report.gain import gain_blocks
 from unstill.workflows.weigh_report.lead import lead_blocks
 from unstill.workflows.weigh_report.maps import anisotropic_maps
-from unstill.workflows.weigh_report.members import carry_half, weight_trace
-from unstill.workflows.weigh_report.shells import _gain_error, agreement_by_shell
+from unstill.workflows.weigh_report.members import carry_half, member_blocks, weight_trace
+from unstill.workflows.weigh_report.method import method_blocks, weigh_rows
+from unstill.workflows.weigh_report.shells import _gain_error, agreement_by_shell, shell_blocks
+from unstill.workflows.weigh_report.words import beaten_by
 from weighting.two_states import frame_sums, mixed_map
 
 PROVENANCE = {
@@ -39,7 +49,12 @@ PROVENANCE = {
     "versions": {},
     "seed": 0,
 }
-MOVED = {"moved": 2.5}
+ANEW = {"group": "θ chosen anew", "anew": "each weighed anew"}
+MOVED = {"moved": 2.5, "d_min": 2.4}
+
+
+def two_state_map() -> IntensityMap:
+    return mixed_map(n_frames=240, **MOVED)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +64,7 @@ def members() -> BlockMembers:
 
 @pytest.fixture(scope="module")
 def result(members: BlockMembers) -> WeighResult:
-    return weigh(members, mixed_map(**MOVED), Options(n_null=6, n_bootstrap=20))
+    return weigh(members, two_state_map(), Options(n_null=6, n_bootstrap=20))
 
 
 def page(result: WeighResult, **options: Any) -> str:
@@ -70,14 +85,17 @@ def checked(html: str) -> str:
 def text(html: str) -> str:
     """Words of a page, those in its figures included."""
     body = html[html.index("<body>") : html.index("Provenance</h2>")]
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body))
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", body)))
 
 
 def lead(result: WeighResult) -> str:
     """Words above the sections."""
-    left = KeyFigure("N_eff", "1", "")
-    blocks = "".join(block.html() for block in lead_blocks(result, left))
-    return re.sub(r"<[^>]+>", " ", blocks).strip()
+    return words(lead_blocks(result, KeyFigure("N_eff", "1", "")))
+
+
+def words(blocks: Sequence[Block]) -> str:
+    html = "".join(block.html() for block in blocks)
+    return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", html))).strip()
 
 
 def figures(html: str) -> list[str]:
@@ -129,20 +147,40 @@ def test_page_tells_what_a_referee_asks_for_in_order(result: WeighResult) -> Non
 
 
 def test_the_null_control_stands_beside_the_gain(result: WeighResult) -> None:
-    told = text(page(result))
-    assert result.null is not None
-    for row in ("work set, total", "work set, anisotropic", "free set, total"):
-        assert f"Permuted data, {row}" in told
+    null = result.null
+    assert null is not None
+    assert null.same_theta is not None
+    rises = replace(null.same_theta, work=(result.cc_work,) * 6)
+    told = words(gain_blocks(replace(result, null=replace(null, same_theta=rises)), **ANEW))
+    for group in ("θ chosen anew", "same θ"):
+        assert f"Permuted data, {group} Work set, total" in told
+    assert "each dot one permutation of the data, weighed at the same θ" in told
     assert "None of 6 permutations gained as much" in told
-    total = result.null.values("free", "total").mean()
-    assert f"the total correlation of their free set is {total:.3f}" in told
+    assert "with θ chosen anew or at the same θ" in told
+    assert "kept the prior weights in all 6" in told
+    assert signed(float(rises.gains("work", "aniso").mean())) in told
+    total = null.values("free", "total").mean()
+    assert f"the total correlation of their free set is still {total:.3f}" in told
+
+
+def test_a_permutation_that_gains_as_much_is_counted_once(result: WeighResult) -> None:
+    assert result.null is not None
+    assert beaten_by(result) == 0
+    lucky = replace(result.null, free=(result.cc_free, *result.null.free[1:]), same_theta=None)
+    both = replace(result, null=replace(lucky, same_theta=lucky))
+    assert beaten_by(both) == beaten_by(replace(result, null=lucky)) == 1
+    assert beaten_by(replace(result, null=replace(result.null, same_theta=lucky))) == 1
+    assert "1 of 6 permutations gained as much" in words(gain_blocks(both, **ANEW))
 
 
 @pytest.mark.parametrize("verdict", MEANING)
 def test_every_verdict_is_called_by_its_name(result: WeighResult, verdict: str) -> None:
-    told = lead(replace(result, verdict=verdict))
-    assert f"{verdict.capitalize()}: {MEANING[verdict]}." in told
+    stayed = replace(result, weights=result.prior, verdict=verdict)
+    assert f"{verdict.capitalize()}: {MEANING[verdict]}." in lead(stayed)
+    told = lead(replace(stayed, weights=result.weights))
+    assert told.startswith(f"{verdict.capitalize()}: ")
     assert ("Supported" in told) == (verdict == "supported")
+    assert ("do not agree better" in told) == (verdict == "no gain")
 
 
 @pytest.mark.parametrize("verdict", MEANING)
@@ -157,14 +195,37 @@ def test_a_gain_without_null_control_is_not_said_to_beat_it(
 
 
 def test_page_without_null_control_has_no_such_rows_and_no_strip(result: WeighResult) -> None:
-    html = page(replace(result, null=None))
-    assert "No null control was run" in html
-    assert "Permuted data, " not in html
-    assert len(figures(html)) == 6
+    blocks = gain_blocks(replace(result, null=None), **ANEW)
+    told = words(blocks)
+    assert "No null control was run" in told
+    assert "Permuted data" not in told
+    assert not any(isinstance(block, FigureBlock) for block in blocks)
+
+
+def test_page_of_the_published_recipe_tells_where_it_starts(members: BlockMembers) -> None:
+    ready = prepare(members, two_state_map())
+    found = weigh_by_sigmoids(ready, Options(n_null=1, force=True))
+    told = text(page(found))
+    assert "has not converged" not in told
+    assert "not converged" not in told
+    assert "Price of entropy" not in told
+    assert "The price of entropy" not in told
+    assert "Permuted data, recipe followed anew" in told
+    assert found.recipe is not None
+    assert f"starts at w = ½, hence at Σw = {found.n_members / 2:.1f}" in told
+    assert "500 steps of Adam" in told
+    assert f"{found.recipe.cc_at_start[0]:.3f}".replace("-", "−") in told
+    assert f"{found.recipe.cc[0]:.3f}" in told
+
+
+def test_target_of_ones_own_has_a_page(result: WeighResult) -> None:
+    own = replace(result, target="my_loss.py:loss")
+    told = words(method_blocks(own, weigh_rows(own)))
+    assert "my_loss.py:loss a target of your own" in told
 
 
 def test_given_price_has_no_path_and_no_refits(members: BlockMembers) -> None:
-    found = weigh(members, mixed_map(**MOVED), Options(theta=0.05, n_null=0, n_bootstrap=0))
+    found = weigh(members, two_state_map(), Options(theta=0.05, n_null=0, n_bootstrap=0))
     html = page(found)
     assert "The price of entropy" not in html
     assert "No refits were made" in html
@@ -172,7 +233,7 @@ def test_given_price_has_no_path_and_no_refits(members: BlockMembers) -> None:
 
 
 def test_permuted_data_are_not_praised(members: BlockMembers) -> None:
-    permuted = permute_within_shells(mixed_map(**MOVED), seed=3)
+    permuted = permute_within_shells(two_state_map(), seed=3)
     found = weigh(members, permuted, Options(n_null=1, n_bootstrap=0))
     told = text(page(found))
     assert found.verdict != "supported"
@@ -183,14 +244,16 @@ def test_permuted_data_are_not_praised(members: BlockMembers) -> None:
 def test_map_without_sigma_has_no_ceiling_from_a_file(members: BlockMembers) -> None:
     found = weigh(
         members,
-        mixed_map(**MOVED).replace(sigma=None),
+        two_state_map().replace(sigma=None),
         Options(theta="l-curve", n_null=1, n_bootstrap=0),
     )
     html = page(found)
     assert "The elbow of misfit" in html
     assert found.observed.sigma_source in ("mates", "shell")
     assert "CC_max (data)" in html
-    unknown = page(replace(found, observed=replace(found.observed, sigma_source="shell")))
+    unknown = words(
+        shell_blocks(replace(found, observed=replace(found.observed, sigma_source="shell")))
+    )
     assert "nor is CC_max" in unknown
     assert "CC_max (data)" not in unknown
     assert "on 1 permutation of the data, mean; the largest" in text(html)
@@ -199,15 +262,15 @@ def test_map_without_sigma_has_no_ceiling_from_a_file(members: BlockMembers) -> 
 def test_three_members_and_a_thousand_can_be_drawn(result: WeighResult) -> None:
     few = weigh(
         BlockMembers(frame_sums(6, per_block=2, **MOVED)),
-        mixed_map(**MOVED),
+        two_state_map(),
         Options(theta=0.1, n_null=1, n_bootstrap=2, force=True),
     )
     html = page(few)
     assert "of 3 members" in html
     assert "range over 2 refits" in html
-    told = text(page(many(result)))
+    told = words(member_blocks(many(result)))
     assert "≤ 0.01" in told
-    assert "of 1000 members" in told
+    assert "Members 1 000 5000 frames" in told
     assert "Drawn for groups" not in told
     assert weight_trace(many(result, 2500)).group == 3
 
@@ -216,15 +279,17 @@ def test_bragg_and_indexing_are_shown_where_there_are_any(result: WeighResult) -
     before = BraggAgreement(0.31, 0.33, 0.93, 0.92, 1.0, 3.0, 900, 90)
     after = BraggAgreement(0.30, float("nan"), 0.94, float("nan"), 1.0, 2.5, 900, 0)
     tried = (Candidate(IDENTITY, 0.8), Candidate(parse_operator("k,h,-l"), float("nan")))
-    told = text(page(replace(result, bragg=after, bragg_uniform=before, candidates=tried)))
+    shown = replace(result, bragg=after, bragg_uniform=before, candidates=tried)
+    told = words([*bragg_blocks(after, before), *method_blocks(shown, [])])
     assert "R_work 0.3100 0.3000 −0.0100" in told
     assert "nothing is held out" in told
     assert "k,h,-l" in told
 
 
 def test_warnings_title_and_subject_are_the_callers(result: WeighResult) -> None:
+    bragg = BraggAgreement(0.31, 0.33, 0.93, 0.92, 1.0, 3.0, 900, 90)
     made = weigh_page(
-        replace(result, path=None, null=None),
+        replace(result, path=None, null=None, bragg=bragg, bragg_uniform=bragg),
         PROVENANCE,
         ["mind this"],
         title="A < B",
@@ -232,6 +297,8 @@ def test_warnings_title_and_subject_are_the_callers(result: WeighResult) -> None
     )
     html = render(made)
     assert "mind this" in html
+    assert "The price of entropy" not in html
+    assert "Bragg amplitudes</h2>" in html
     assert "A &lt; B" in html
     assert "crystal &amp; map" in html
 
@@ -239,7 +306,7 @@ def test_warnings_title_and_subject_are_the_callers(result: WeighResult) -> None
 def test_shells_add_up_to_what_a_comparison_of_maps_finds(result: WeighResult) -> None:
     shells = agreement_by_shell(result)
     assert (shells.n_free >= 20).all()
-    assert len(shells.x) > 8
+    assert len(shells.x) > 6
     assert shells.n_free.sum() == np.count_nonzero(
         result.held.free & result.observed.measured & result.observed.inside
     )
@@ -274,7 +341,7 @@ def test_maps_are_those_that_were_compared(result: WeighResult) -> None:
 
 
 def test_coarse_map_of_a_part_of_the_sphere_can_be_drawn(members: BlockMembers) -> None:
-    whole = mixed_map(**MOVED)
+    whole = two_state_map()
     coarse = thin_out(whole, (1, 1, 1))
     half = coarse.replace(mask=coarse.mask | (coarse.grid.hkl()[..., 2] < 0))
     found = weigh(members, half, Options(theta=1.0, holdout=0.3, n_null=0, n_bootstrap=0))

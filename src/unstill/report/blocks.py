@@ -33,7 +33,7 @@ class Prose:
 
     def html(self) -> str:
         """HTML of the block."""
-        return f"<p{' class=lead' if self.lead else ''}>{escape(self.text)}</p>"
+        return f"<p{' class=lead' if self.lead else ''}>{_running(self.text)}</p>"
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class KeyFigures:
         cells = "".join(
             f"<div><dt>{escape(f.name)}</dt>"
             f'<dd><span class="value">{escape(f.value)}<small>{escape(f.detail)}</small></span>'
-            f'<div class="means">{escape(f.means)}</div></dd></div>'
+            f'<div class="means">{_running(f.means)}</div></dd></div>'
             for f in self.figures
         )
         return f'<dl class="keys">{cells}</dl>'
@@ -99,7 +99,8 @@ class Row:
     cells
         One text a column; the first names the row.
     style
-        ``""``, ``"chosen"`` (the row that counts) or ``"control"`` (a null control).
+        ``""``, ``"chosen"`` (the row that counts), ``"control"`` (a null control), or
+        ``"group"``: a heading, one text for all columns, over the rows that follow.
     """
 
     cells: Sequence[str]
@@ -134,13 +135,16 @@ class Table:
             for c in self.columns
         )
         body = "".join(f'<tr class="{row.style}">{self._cells(row)}</tr>' for row in self.rows)
-        note = f'<p class="table-note">{escape(self.note)}</p>' if self.note else ""
+        note = f'<p class="table-note">{_running(self.note)}</p>' if self.note else ""
         return (
             f'<div class="scroll"><table{" class=wide" if self.wide else ""}>'
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{note}"
         )
 
     def _cells(self, row: Row) -> str:
+        if row.style == "group":
+            (title,) = row.cells
+            return f'<th class="text" colspan="{len(self.columns)}">{escape(title)}</th>'
         cells = []
         for place, (column, text) in enumerate(zip(self.columns, row.cells, strict=True)):
             tag, scope = ("th", ' scope="row"') if place == 0 else ("td", "")
@@ -180,13 +184,18 @@ class FigureBlock:
             if wanted
         )
         return (
-            f'<figure><div class="{kind}">{self.svg}</div><figcaption>{escape(self.caption)}'
-            f'<span class="reading"><i>How to read it.</i> {escape(self.reading)}</span>'
+            f'<figure><div class="{kind}">{self.svg}</div><figcaption>{_running(self.caption)}'
+            f'<span class="reading"><i>How to read it.</i> {_running(self.reading)}</span>'
             "</figcaption></figure>"
         )
 
 
 _CLASS = {"number": "num", "text": "text", "note": "note"}
+
+
+def _running(text: str) -> str:
+    """Text of a paragraph; a number is not parted from its percent sign."""
+    return escape(text).replace(" %", "&nbsp;%")
 
 
 def _muted(text: str) -> str:

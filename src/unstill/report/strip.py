@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 _WIDTH, _HEIGHT = 6.4, 1.95
 _BINS = 64
+_LOW = 0.75
+"""Piles up to this share of the height leave room for their name above them."""
+
 _ROOM = 3.0
 """A reference more than this many times beyond everything else is not drawn."""
 
@@ -135,13 +138,16 @@ def _draw_controls(axes: Axes, values: np.ndarray, label: str, judged: float) ->
     # Away from the line of the judged value, as far as there is room.
     share = (x - low) / (high - low)
     to_left = share > 0.75 or (share > 0.25 and not judged < x)
+    top = 0.02 + step * float(place.max())
+    above = top <= _LOW
+    aside = 0 if above else 9
     axes.annotate(
         label,
-        (x, 0.5 * step * place.max()),
-        xytext=(-9 if to_left else 9, 0),
+        (x, top if above else top / 2),
+        xytext=(-aside if to_left else aside, 4 if above else 0),
         textcoords="offset points",
         ha="right" if to_left else "left",
-        va="center",
+        va="bottom" if above else "center",
         color=SOFT,
         fontsize=8.6,
     )

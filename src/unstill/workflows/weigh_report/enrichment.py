@@ -19,7 +19,7 @@ from unstill.workflows.weigh_report.removal import CRITERION_TEXT, STOP_TEXT, re
 from unstill.workflows.weigh_report.shells import shell_blocks
 from unstill.workflows.weigh_report.states import state_blocks
 
-_ANEW = "each with its own members removed"
+_GROUP, _ANEW = "members removed anew", "each with its own members removed"
 
 
 def enrich_page(
@@ -50,7 +50,7 @@ def enrich_page(
         Whether the map was measured or simulated.
     """
     sections = [
-        Section("Is the gain real?", gain_blocks(result, anew=_ANEW)),
+        Section("Is the gain real?", gain_blocks(result, group=_GROUP, anew=_ANEW)),
         Section("Agreement by resolution", shell_blocks(result)),
         Section("The removal", removal_blocks(result)),
     ]

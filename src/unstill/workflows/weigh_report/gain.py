@@ -9,7 +9,13 @@ from unstill.report.numbers import interval, number, signed
 from unstill.weighting.agreement import bootstrap_agreement
 from unstill.weighting.result import NullRun, Weighed
 from unstill.workflows.weigh_report.figures import null_strip
-from unstill.workflows.weigh_report.words import beaten_by, free_gain, plural
+from unstill.workflows.weigh_report.words import (
+    beaten_by,
+    drawn_null,
+    free_gain,
+    kept_prior,
+    plural,
+)
 
 _N_DRAWS = 400
 _NONE = 1e-4
@@ -18,12 +24,17 @@ _NONE = 1e-4
 _PARTS = {"total": "total", "aniso": "anisotropic"}
 
 
-def gain_blocks(result: Weighed, *, anew: str) -> list[Block]:
+def gain_blocks(result: Weighed, *, group: str, anew: str) -> list[Block]:
     """Show the gain where it is proof and where it is not, and what chance would give.
 
-    ``anew`` says what was done with each permutation.
+    Parameters
+    ----------
+    result
+        Weights, however they were found.
+    group, anew
+        What was done with each permutation, in two words and as part of a sentence.
     """
-    blocks: list[Block] = [Prose(_why(result)), _table(result, anew)]
+    blocks: list[Block] = [Prose(_why(result)), _table(result, group, anew)]
     if result.null is not None:
         blocks.append(_strip(result, result.null))
         blocks.append(Prose(_significance(result, result.null)))
@@ -44,13 +55,13 @@ def _why(result: Weighed) -> str:
     total = float(result.null.values("free", "total").mean())
     aniso = float(result.null.values("free", "aniso").mean())
     return (
-        f"{why} The permuted data show it: their features are scrambled within shells of "
-        f"resolution, and still the total correlation of their free set is {number(total)} on "
-        f"average, while the anisotropic one is {number(aniso)}."
+        f"{why} In permuted data the features are scrambled within shells of resolution: the "
+        f"total correlation of their free set is still {number(total)} on average, the "
+        f"anisotropic one {number(aniso)}."
     )
 
 
-def _table(result: Weighed, anew: str) -> Table:
+def _table(result: Weighed, group: str, anew: str) -> Table:
     rows = []
     for where in ("work", "free"):
         after = result.cc_free if where == "free" else result.cc_work
@@ -71,16 +82,16 @@ def _table(result: Weighed, anew: str) -> Table:
                     "chosen" if judged else "",
                 )
             )
+    permuted = ""
     if result.null is not None:
-        rows += [
-            _null_row(result.null, where, part) for where in ("work", "free") for part in _PARTS
-        ]
-    permuted = (
-        f" Permuted data: means over {_permutations(result.null)}, {anew}; the range is that "
-        "from the smallest gain to the largest."
-        if result.null is not None
-        else ""
-    )
+        same = result.null.same_theta
+        rows += _null_rows(result.null, group)
+        rows += _null_rows(same, "same θ") if same is not None else []
+        more = "; and again at the θ of these data" if same is not None else ""
+        permuted = (
+            f" Permuted data: means over {_permutations(result.null)}, {anew}{more}. Their range "
+            "is that from the smallest gain to the largest."
+        )
     return Table(
         [
             Column("Correlation", style="text"),
@@ -95,11 +106,16 @@ def _table(result: Weighed, anew: str) -> Table:
     )
 
 
+def _null_rows(null: NullRun, group: str) -> list[Row]:
+    rows = [_null_row(null, where, part) for where in ("work", "free") for part in _PARTS]
+    return [Row([f"Permuted data, {group}"], "group"), *rows]
+
+
 def _null_row(null: NullRun, where: str, part: str) -> Row:
     gains = null.gains(where, part)
     return Row(
         [
-            f"Permuted data, {where} set, {_PARTS[part]}",
+            f"{where.capitalize()} set, {_PARTS[part]}",
             number(float(null.values(f"{where}_uniform", part).mean())),
             number(float(null.values(where, part).mean())),
             signed(float(gains.mean())),
@@ -111,10 +127,11 @@ def _null_row(null: NullRun, where: str, part: str) -> Row:
 
 def _strip(result: Weighed, null: NullRun) -> FigureBlock:
     chance = 1 / np.sqrt(result.held.n_free)
+    at = ", weighed at the same θ" if null.same_theta is not None else ""
     return FigureBlock(
-        null_strip(result, null),
-        "Gain of the free anisotropic correlation: each dot one permutation of the data, the line "
-        "these data with the 95 % interval shaded. For scale, 1/√n is "
+        null_strip(result, drawn_null(null)),
+        f"Gain of the free anisotropic correlation: each dot one permutation of the data{at}, the "
+        "line these data with the 95 % interval shaded. For scale, 1/√n is "
         f"{number(float(chance))}: what the correlation of {result.held.n_free} unrelated pairs "
         "scatters by. A gain compares two correlations at the same points and scatters less; its "
         "own interval and the dots are its measure.",
@@ -126,20 +143,36 @@ def _strip(result: Weighed, null: NullRun) -> FigureBlock:
 
 def _significance(result: Weighed, null: NullRun) -> str:
     n, beaten, gain = null.n_permutations, beaten_by(result), free_gain(result)
-    left = (
-        f"Permuted data kept N_eff {number(float(null.n_eff_kl.mean()), 1)} of "
-        f"{result.n_members} on average, {number(float(null.n_eff_kl.min()), 1)} at least."
-    )
+    left = _left(result, null)
     if gain <= _NONE:
-        largest = signed(float(null.gains("free", "aniso").max()))
+        largest = signed(float(drawn_null(null).gains("free", "aniso").max()))
         return f"There is no gain to be tested; permuted data gained {largest} at most. {left}"
+    either = ", with θ chosen anew or at the same θ" if null.same_theta is not None else ""
     who = "None" if beaten == 0 else str(beaten)
     chance = number((beaten + 1) / (n + 1), 2 if n < 99 else 3)
     return (
-        f"{who} of {_permutations(null)} gained as much in the free set. If the data held no "
-        f"features, {signed(gain)} or more would come up with a probability of about {chance}"
+        f"{who} of {_permutations(null)} gained as much in the free set{either}. If the data held "
+        f"no features, {signed(gain)} or more would come up with a probability of about {chance}"
         f"{' at most' if beaten == 0 else ''}. {left}"
     )
+
+
+def _left(result: Weighed, null: NullRun) -> str:
+    """Say what permuted data leave of the ensemble."""
+    n = result.n_members
+    if null.same_theta is None:
+        return f"Permuted data {kept_prior(null, n)}; N_eff is {_n_eff(null, n)}."
+    same = null.same_theta
+    return (
+        f"With θ chosen anew, permuted data {kept_prior(null, n)}; N_eff is {_n_eff(null, n)}. "
+        f"At the same θ they {kept_prior(same, n)}; N_eff is {_n_eff(same, n)}. Permuted data "
+        "that do not correlate with the prior map to begin with find no way from it."
+    )
+
+
+def _n_eff(null: NullRun, n_members: int) -> str:
+    mean, least = float(null.n_eff_kl.mean()), float(null.n_eff_kl.min())
+    return f"{number(mean, 1)} of {n_members} on average, {number(least, 1)} at least"
 
 
 def _permutations(null: NullRun) -> str:

@@ -8,7 +8,7 @@ from unstill.report.blocks import Block, KeyFigure, KeyFigures, Prose
 from unstill.report.numbers import interval, number, signed
 from unstill.weighting.agreement import Agreement
 from unstill.weighting.result import Weighed
-from unstill.workflows.weigh_report.words import answer, free_gain, plural
+from unstill.workflows.weigh_report.words import answer, drawn_null, free_gain, kept_prior, plural
 
 
 def lead_blocks(result: Weighed, left: KeyFigure, note: str = "") -> list[Block]:
@@ -24,7 +24,7 @@ def lead_blocks(result: Weighed, left: KeyFigure, note: str = "") -> list[Block]
         One more sentence.
     """
     return [
-        Prose(answer(result.verdict, result.null), lead=True),
+        Prose(answer(result), lead=True),
         Prose(" ".join(part for part in (_in_numbers(result), note) if part)),
         KeyFigures([*_key_figures(result), left]),
     ]
@@ -75,14 +75,21 @@ def _null_figure(result: Weighed) -> KeyFigure:
             "–",
             "Not run: what the same procedure gains on data without features is not known.",
         )
-    gains = result.null.gains("free", "aniso")
-    n = result.null.n_permutations
-    spread = f"± {number(float(gains.std(ddof=1)))}" if n > 1 else ""
+    null, drawn = result.null, drawn_null(result.null)
+    gains = drawn.gains("free", "aniso")
+    n = null.n_permutations
+    kept = kept_prior(null, result.n_members)
+    if drawn is null:
+        how, anew = "of the same procedure", f" The procedure {kept}."
+    else:
+        largest = signed(float(null.gains("free", "aniso").max()))
+        how = "at the same θ"
+        anew = f" With θ chosen anew the procedure {kept}; its largest gain is {largest}."
     return KeyFigure(
         "Null control",
         signed(float(gains.mean())),
-        f"Gain of the same procedure on {plural(n, 'permutation', 'permutations')} of the data, "
+        f"Gain {how} on {plural(n, 'permutation', 'permutations')} of the data, "
         f"mean{' and standard deviation' if n > 1 else ''}; the largest is "
-        f"{signed(float(gains.max()))}.",
-        spread,
+        f"{signed(float(gains.max()))}.{anew}",
+        f"± {number(float(gains.std(ddof=1)))}" if n > 1 else "",
     )

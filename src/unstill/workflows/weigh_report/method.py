@@ -99,7 +99,8 @@ def _common_rows(result: Weighed) -> list[Row]:
                 "–" if result.null is None else number(result.null.n_permutations, 0),
                 "not run"
                 if result.null is None
-                else "permutations of Laue orbits within shells, everything found anew for each",
+                else "permutations of Laue orbits within shells, everything found anew for each"
+                + ("; and again at the same θ" if result.null.same_theta is not None else ""),
             ]
         ),
         Row(["Scale", f"{result.scale:.4g}", "from calculated to observed intensities"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from unstill.report.blocks import KeyFigure
+from unstill.report.blocks import Block, KeyFigure, Prose
 from unstill.report.numbers import number
 from unstill.report.page import Page, Section
 from unstill.weighting.result import WeighResult
@@ -17,13 +17,12 @@ from unstill.workflows.weigh_report.maps import map_blocks
 from unstill.workflows.weigh_report.members import member_blocks
 from unstill.workflows.weigh_report.method import method_blocks, weigh_rows
 from unstill.workflows.weigh_report.price import price_blocks
+from unstill.workflows.weigh_report.recipe import recipe_rows, recipe_words
 from unstill.workflows.weigh_report.shells import shell_blocks
 from unstill.workflows.weigh_report.states import state_blocks
 
 Kind = Literal["measured", "simulated"]
 """Whether the map was measured or simulated."""
-
-_ANEW = "each weighed anew with its own θ"
 
 
 def weigh_page(
@@ -53,8 +52,9 @@ def weigh_page(
     kind
         Whether the map was measured or simulated.
     """
+    group, anew = _procedure(result)
     sections = [
-        Section("Is the gain real?", gain_blocks(result, anew=_ANEW)),
+        Section("Is the gain real?", gain_blocks(result, group=group, anew=anew)),
         Section("Agreement by resolution", shell_blocks(result)),
         Section("The weights", member_blocks(result)),
     ]
@@ -68,7 +68,7 @@ def weigh_page(
         sections.append(
             Section("Bragg amplitudes", bragg_blocks(result.bragg, result.bragg_uniform))
         )
-    sections.append(Section("How it was done", method_blocks(result, weigh_rows(result))))
+    sections.append(Section("How it was done", _how(result)))
     return Page(
         title=title,
         kind=kind,
@@ -82,9 +82,34 @@ def weigh_page(
                 f"{number(result.n_eff, 1)}.",
                 f"of {number(result.n_members, 0)} members",
             ),
-            "" if result.converged else "The fit has not converged.",
+            _note(result),
         ),
         sections=sections,
         provenance=provenance,
         warnings=warnings,
     )
+
+
+def _procedure(result: WeighResult) -> tuple[str, str]:
+    """Say what was done with each permutation, in two words and as part of a sentence."""
+    if result.recipe is not None:
+        return "recipe followed anew", "the recipe followed from its start for each"
+    if result.path is None:
+        return "same θ", "each weighed anew at that θ"
+    return "θ chosen anew", "each weighed anew with its own θ"
+
+
+def _note(result: WeighResult) -> str:
+    if result.recipe is not None:
+        return (
+            "These are the weights of the published recipe, which knows no prior, no θ and no "
+            "sigma; where it starts and ends is told under “How it was done”."
+        )
+    return "" if result.converged else "The fit has not converged."
+
+
+def _how(result: WeighResult) -> list[Block]:
+    if result.recipe is None:
+        return method_blocks(result, weigh_rows(result))
+    words = Prose(recipe_words(result.recipe))
+    return [words, *method_blocks(result, recipe_rows(result.recipe))]

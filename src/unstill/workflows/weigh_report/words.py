@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from unstill.weighting.result import NullRun, Weighed
-from unstill.weighting.verdict import MEANING, SUPPORTED, WITHIN_CHANCE
+from unstill.weighting.verdict import MEANING, NO_GAIN, SUPPORTED, WITHIN_CHANCE
 
 SIGMA_TEXT = {
     "file": "the sigma of the map",
@@ -29,12 +31,18 @@ _SUPPORTED_WITHOUT_NULL = (
 _WITHIN_CHANCE_WITHOUT_NULL = (
     "the anisotropic correlation of the free set rises, but by no more than chance would give"
 )
+_MOVED_IN_VAIN = "the weights do not agree better with the data than the prior ones"
+
+_STILL = 1e-4
+"""Share of the members by which N_eff may fall while the prior weights count as kept."""
 
 
-def answer(verdict: str, null: NullRun | None) -> str:
+def answer(result: Weighed) -> str:
     """Return the verdict with its meaning, which says no more than what was tested."""
-    meaning = MEANING[verdict]
-    if null is None:
+    verdict, meaning = result.verdict, MEANING[result.verdict]
+    if verdict == NO_GAIN and result.n_eff_kl < (1 - _STILL) * result.n_members:
+        meaning = _MOVED_IN_VAIN
+    if result.null is None:
         meaning = {
             SUPPORTED: _SUPPORTED_WITHOUT_NULL,
             WITHIN_CHANCE: _WITHIN_CHANCE_WITHOUT_NULL,
@@ -58,11 +66,33 @@ def free_gain(result: Weighed) -> float:
     return result.cc_free.aniso - result.uniform_free.aniso
 
 
+def drawn_null(null: NullRun) -> NullRun:
+    """Return the permutations at the same θ where there are any, else with all choices anew."""
+    return null if null.same_theta is None else null.same_theta
+
+
 def beaten_by(result: Weighed) -> int:
-    """Count the permutations that gained as much in the free set, or more."""
+    """Count the permutations that gained as much in the free set, or more, at either θ."""
     if result.null is None:
         return 0
-    return int((result.null.gains("free", "aniso") >= free_gain(result)).sum())
+    runs = [run for run in (result.null, result.null.same_theta) if run is not None]
+    most = np.max([run.gains("free", "aniso") for run in runs], axis=0)
+    return int((most >= free_gain(result)).sum())
+
+
+def kept_prior(null: NullRun, n_members: int) -> str:
+    """Say how often the prior weights were kept.
+
+    Examples
+    --------
+    >>> none = NullRun((), (), (), (), np.array([60.0, 60.0, 41.5]), np.zeros(0))
+    >>> kept_prior(none, 60)
+    'kept the prior weights in 2 of 3'
+    """
+    n = len(null.n_eff_kl)
+    kept = int((null.n_eff_kl > (1 - _STILL) * n_members).sum())
+    how = f"all {n}" if kept == n else f"{kept} of {n}"
+    return f"kept the prior weights in {how}"
 
 
 def plural(count: int, one: str, many: str) -> str:
