@@ -44,7 +44,9 @@ def test_demo_writes_report_and_results(tmp_path: Path) -> None:
 def test_unknown_section_is_bad_usage(tmp_path: Path) -> None:
     done = run("demo", "--sections", "dessert", "-o", str(tmp_path))
     assert done.returncode == 2
-    assert "choose from indexing, fit, ensemble, difference" in " ".join(done.stderr.split())
+    assert "choose from indexing, fit, ensemble, difference, weighting" in " ".join(
+        done.stderr.split()
+    )
 
 
 def test_unknown_data_set_lists_the_known_ones(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from unstill.workflows.demo_report import demo_page
 
 @pytest.fixture(scope="module")
 def result() -> DemoResult:
-    return run_demo(sections=("indexing", "ensemble", "difference"), n_frames=64)
+    return run_demo(sections=("indexing", "ensemble", "difference", "weighting"), n_frames=64)
 
 
 def test_the_known_truth_is_found_within_its_interval(result: DemoResult) -> None:
@@ -74,6 +74,41 @@ def test_nothing_but_noise_is_left(result: DemoResult) -> None:
     assert result.difference.noise == "sigma"
 
 
+def test_weights_find_the_share_of_the_truth_and_are_supported(result: DemoResult) -> None:
+    demo = result.weighting
+    assert demo is not None
+    found = demo.found
+    assert found.theta_rule == "cross-validation"
+    assert demo.share_of_a(found.prior) == pytest.approx(0.5)
+    assert demo.share_of_a(found.weights) == pytest.approx(0.8, abs=0.03)
+    assert found.converged
+    assert found.iterations <= 50
+    assert found.verdict == "supported"
+    assert [one.population for one in demo.populations] == pytest.approx(
+        [demo.share_of_a(found.weights), 1 - demo.share_of_a(found.weights)]
+    )
+
+
+def test_weights_of_permuted_data_stay_and_gain_nothing(result: DemoResult) -> None:
+    assert result.weighting is not None
+    found = result.weighting.found
+    null = found.null
+    assert null is not None
+    aniso = null.values("free", "aniso")
+    assert abs(aniso.mean()) <= 0.01 + 2 * aniso.std(ddof=1) / math.sqrt(len(aniso))
+    assert np.abs(aniso).max() <= 3.5 / math.sqrt(found.held.n_free)
+    assert null.n_eff_kl.min() >= 0.95 * found.n_members
+
+
+def test_published_recipe_starts_at_negative_intensities(result: DemoResult) -> None:
+    assert result.weighting is not None
+    recipe = result.weighting.recipe.recipe
+    assert recipe is not None
+    assert recipe.negative_at_start > 0.9
+    assert recipe.sum_at_start == result.weighting.recipe.n_members / 2
+    assert (recipe.cc[1:] > recipe.cc_at_start[1:] + 0.3).all()
+
+
 def test_maps_of_the_result_can_be_compared_again(result: DemoResult) -> None:
     fit = result.fits["liquid-like"].fit
     again = correlate(fit.model_map, fit.observed, d_min=fit.d_min, d_max=fit.d_max)
@@ -88,6 +123,10 @@ def test_report_says_simulated_and_shows_the_truth(result: DemoResult) -> None:
     assert "a warning" in html
     for part in ("The data", "Indexing", "What is left", "Provenance", "How to read it."):
         assert part in html
+    section = html[html.index("Which frames explain the data?</h2>") :]
+    assert html.index("What is left</h2>") < html.index("Which frames explain the data?</h2>")
+    for part in ("Supported: ", "Maximum entropy, same θ", "Published recipe", "Σw = 60"):
+        assert part in section
     without_images = re.sub(r"base64,[^\"]+", "", html)
     assert not re.search(r"\bnan\b", without_images, re.IGNORECASE)
     assert len(html) < 4_000_000
@@ -102,6 +141,12 @@ def test_json_holds_every_number_and_no_nan(result: DemoResult) -> None:
     assert numbers["fits"]["liquid-like"]["parameters"]["sigma"] == pytest.approx(0.4, abs=0.01)
     assert numbers["ensemble"]["points"][0]["cc_max"] is None
     assert len(numbers["fits"]["liquid-like"]["shells"]) == 20
+    weighting = numbers["weighting"]
+    assert weighting["truth"] == 0.8
+    assert weighting["share_prior"] == pytest.approx(0.5)
+    assert weighting["maxent"]["null"]["same_theta"]["n_permutations"] == 20
+    assert weighting["sigmoid_cc"]["recipe"]["n_steps"] == 500
+    assert {"share", "share_recipe", "states", "loop", "angle"} <= set(weighting)
 
 
 def test_unknown_section_or_data_set_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from unstill.crystal.hkl_grid import Triple
 from unstill.diffuse import diffuse_intensity, stream_members
 from unstill.ensembles import Ensemble
+from unstill.errors import UnstillWarning
 from unstill.maps import BlockSums, IntensityMap
 from unstill.maps.members import BlockMembers, MemberSource
 from unstill.shapes import Int
@@ -27,6 +29,9 @@ N_FRAMES, N_TRUTH = 120, 240
 BOX: Triple = (2, 2, 2)
 NOISE = 0.3
 """Of the simulated measurement, in units of the spread of the map."""
+
+HOLDOUT = 0.2
+"""Share of the data that no fit sees; a tenth of so coarse a map tells little from chance."""
 
 _DWELL = 5
 _STEPS = 5
@@ -137,10 +142,13 @@ def weighting_demo(
     observed = _measured(truth, seed)
     ready = prepare(BlockMembers(sums), observed)
     progress(3, _STEPS)
-    options = Options(seed=seed, workers=workers)
+    options = Options(holdout=HOLDOUT, seed=seed, workers=workers)
     found = weigh_prepared(ready, options)
     progress(4, _STEPS)
-    recipe = weigh_by_sigmoids(ready, replace(options, n_null=3, force=True))
+    with warnings.catch_warnings():
+        # That the recipe collapses is what it is here to show.
+        warnings.simplefilter("ignore", UnstillWarning)
+        recipe = weigh_by_sigmoids(ready, replace(options, n_null=3, force=True))
     progress(_STEPS, _STEPS)
     labels = np.where(state == 0, "A, in its place", "B, swung out")
     populations = state_populations(

@@ -16,6 +16,7 @@ from unstill.workflows.demo_report.difference import difference_blocks
 from unstill.workflows.demo_report.ensemble import ensemble_blocks
 from unstill.workflows.demo_report.figures import fit_slices
 from unstill.workflows.demo_report.models import fit_blocks, shell_blocks
+from unstill.workflows.demo_report.weighting import weighting_blocks
 from unstill.workflows.demo_report.words import SYMBOL, unit_of
 
 
@@ -44,6 +45,10 @@ def demo_page(
     if result.difference is not None:
         sections.append(
             Section("What is left", difference_blocks(result.difference, result.sigma_source))
+        )
+    if result.weighting is not None:
+        sections.append(
+            Section("Which frames explain the data?", weighting_blocks(result.weighting))
         )
     return Page(
         title=f"Diffuse scattering of {_subject(result)}",
