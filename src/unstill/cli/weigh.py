@@ -232,7 +232,7 @@ def _options(given: dict[str, Any], workers: int) -> Options:
 
     from unstill.weighting.adam import adam
     from unstill.weighting.objective import lbfgs
-    from unstill.weighting.weigh import Options
+    from unstill.weighting.options import Options
 
     return Options(
         target=_target(given["target"]),

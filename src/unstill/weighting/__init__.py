@@ -11,9 +11,10 @@ intensities run on numpy, JAX, torch or CuPy by the same lines.
 
 from unstill.weighting.enrich import EnrichOptions, enrich
 from unstill.weighting.enrich_result import EnrichResult
+from unstill.weighting.options import Options
 from unstill.weighting.result import NullRun, WeighResult
 from unstill.weighting.targets import TARGETS, AutodiffTarget, ChiSquare, Target
-from unstill.weighting.weigh import Options, weigh
+from unstill.weighting.weigh import weigh
 
 __all__ = [
     "TARGETS",

@@ -30,12 +30,16 @@ class Backend:
     scope
         Entered around all work, for libraries that keep double precision
         behind a switch.
+    compiles
+        Every new shape of an array costs a compilation, so that shapes shall
+        be few.
     """
 
     name: str
     xp: Any
     to_host: Callable[[Any], np.ndarray]
     scope: Callable[[], AbstractContextManager[Any]] = nullcontext
+    compiles: bool = False
 
     def array(self, values: Any, dtype: str = "float64") -> Any:
         """Array of this library, in the precision that is named."""
@@ -56,7 +60,7 @@ def weighting_backend(name: str = "numpy") -> Backend:
         return Backend("numpy", np, np.asarray)
     if name == "jax":
         jax = require("jax", extra="jax")
-        return Backend("jax", jax.numpy, np.asarray, lambda: jax.enable_x64(True))
+        return Backend("jax", jax.numpy, np.asarray, lambda: jax.enable_x64(True), compiles=True)
     if name == "torch":
         torch = require("torch", extra="torch")
         return Backend("torch", torch, lambda array: np.asarray(array.detach().cpu()))

@@ -42,6 +42,12 @@ class Minimum:
     iterations: Int[np.ndarray, " problems"]
     converged: Bool[np.ndarray, " problems"]
 
+    def take(self, which: slice) -> Minimum:
+        """Return some of the problems."""
+        return Minimum(
+            self.point[which], self.value[which], self.iterations[which], self.converged[which]
+        )
+
 
 def minimise(
     evaluate: Evaluate,

@@ -34,6 +34,22 @@ def lbfgs(*, tolerance: float = 1e-8, max_iterations: int = 50) -> Search:
     )
 
 
+def _batches(n: int, most: int, *, alike: bool) -> list[tuple[np.ndarray, int]]:
+    """Problems that are solved at a time, and how many of them are no padding.
+
+    ``alike`` pads each batch to a power of two with its last problem.
+    """
+    batches = []
+    for begin in range(0, n, most):
+        chosen = np.arange(begin, min(begin + most, n))
+        n_own = len(chosen)
+        if alike:
+            size = 1 << (n_own - 1).bit_length()
+            chosen = np.concatenate([chosen, np.full(size - n_own, chosen[-1])])
+        batches.append((chosen, n_own))
+    return batches
+
+
 def _stay(evaluate: Evaluate, start: np.ndarray) -> Minimum:
     value, _ = evaluate(start, np.arange(len(start)))
     return Minimum(start, value, np.zeros(len(start), np.int64), np.ones(len(start), bool))
@@ -118,15 +134,15 @@ class Objective:
         first = self.starting_weights(n) if start is None else start
         per_batch = max(1, _WORK_BYTES // (8 * _ARRAYS * problems.work.shape[1]))
         parts = []
-        for begin in range(0, n, per_batch):
-            chosen = slice(begin, begin + per_batch)
+        for chosen, n_own in _batches(n, per_batch, alike=self.table.backend.compiles):
             evaluate = self.evaluation(
                 problems.take(chosen),
                 theta[chosen],
                 None if permutations is None else permutations[chosen],
             )
             logits = log_ratio(first[chosen], np.ones(self.table.n_members))
-            parts.append((search or lbfgs())(evaluate, logits))
+            found = (search or lbfgs())(evaluate, logits)
+            parts.append(found.take(slice(n_own)))
         return Solution(
             softmax(np.concatenate([part.point for part in parts])),
             np.concatenate([part.value for part in parts]),
@@ -163,20 +179,31 @@ class Objective:
 
         def evaluate(logits: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             w = softmax(logits)
-            with backend.scope():
-                x, means = weighted_intensity(self.table, w, workers=self.workers)
-                value, by_x = prepared.value_and_gradient(x, which)
-                by_w = backend.to_host(
-                    pull_back(self.table, means, by_x, workers=self.workers)
-                ).astype(float)
-                total = backend.to_host(value).astype(float)
-            total = total + theta[which] * relative_entropy(w, prior)
+            value, by_w = slopes(w, which)
+            total = value + theta[which] * relative_entropy(w, prior)
             by_w = by_w + theta[which, None] * log_ratio(w, prior)
             if self.bragg is not None:
                 order = None if permutations is None else permutations[which]
                 more, slope = self.bragg.value_and_gradient(w, order)
                 total, by_w = total + more, by_w + slope
             return total, to_logits(w, by_w)
+
+        def slopes(w: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            """Target and its gradient to the weights."""
+            if not backend.compiles:
+                return of_rows(w, which)
+            # All problems every time, finished ones too, so that shapes stay the same.
+            everything = np.repeat(prior[None], problems.n_problems, axis=0)
+            everything[which] = w
+            value, by_w = of_rows(everything, np.arange(problems.n_problems))
+            return value[which], by_w[which]
+
+        def of_rows(w: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            with backend.scope():
+                x, means = weighted_intensity(self.table, w, workers=self.workers)
+                value, by_x = prepared.value_and_gradient(x, which)
+                by_w = pull_back(self.table, means, by_x, workers=self.workers)
+                return backend.to_host(value).astype(float), backend.to_host(by_w).astype(float)
 
         return evaluate
 

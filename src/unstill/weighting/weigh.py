@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path as FilePath
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -23,80 +22,20 @@ from unstill.weighting.entropy_price import Path, follow_paths
 from unstill.weighting.forward import weighted_intensity
 from unstill.weighting.holdout import HoldOut, hold_out
 from unstill.weighting.judged import AtTheta, fitted_scale, judge_weights
-from unstill.weighting.objective import Objective, Search, Solution, lbfgs
+from unstill.weighting.objective import Objective, Solution, lbfgs
+from unstill.weighting.options import Options
 from unstill.weighting.prepare import Prepared, map_of_orbits, prepare
 from unstill.weighting.problems import Problems
 from unstill.weighting.result import WeighResult
 from unstill.weighting.sigmoid_cc import sigmoid_cc
 from unstill.weighting.softmax import n_effective, n_effective_kl
 from unstill.weighting.table import MEMORY
-from unstill.weighting.targets import ChiSquare, Target
-
-N_NULL = 20
-"""Permutations of the data in the null control."""
-
-N_BOOTSTRAP = 50
-"""Refits of the weights to blocks drawn with replacement."""
 
 COLLAPSED = 3.0
 """N_eff below which weights have collapsed."""
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of a stage, steps done, steps in all."""
-
-Theta = float | Literal["auto", "l-curve"]
-"""Price of entropy: a number, by held-out likelihood, or by the L-curve."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How members are weighed.
-
-    Parameters
-    ----------
-    target
-        What is minimised.
-    theta
-        Price of entropy.
-    holdout
-        Share of the data in the free set.
-    search
-        From a function and a start to a minimum; L-BFGS by default.
-    n_null, n_bootstrap
-        Permutations of the null control, and refits that say how sure weights are.
-    force
-        Accept weights that have collapsed.
-    seed
-        Of the free set, the folds, the permutations and the bootstraps.
-    workers
-        Threads; the result does not depend on it.
-    """
-
-    target: Target = field(default_factory=ChiSquare)
-    theta: Theta = "auto"
-    holdout: float = 0.1
-    search: Search = field(default_factory=lbfgs)
-    n_null: int = N_NULL
-    n_bootstrap: int = N_BOOTSTRAP
-    force: bool = False
-    seed: int = 0
-    workers: int = 1
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.theta, str) and not (
-            np.isfinite(self.theta) and float(self.theta) >= 0
-        ):
-            raise InputError(
-                "θ is the price of entropy: a finite number, and not negative",
-                found=self.theta,
-                fix="give a number from 0 up, auto, or l-curve",
-            )
-        if isinstance(self.theta, str) and self.theta not in ("auto", "l-curve"):
-            raise InputError(
-                "unknown way to choose θ",
-                found=repr(self.theta),
-                fix="give a number, auto, or l-curve",
-            )
 
 
 def weigh(
