@@ -191,7 +191,7 @@ def _advance(
     if np.isinf(theta[active[0].number]):
         found = objective.at(problems, start, permutations=numbers)
     else:
-        search = lbfgs(tolerance=1e-6)
+        search = lbfgs()
         found = objective.solve(
             problems, theta[numbers], start, permutations=numbers, search=search
         )

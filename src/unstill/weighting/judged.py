@@ -90,11 +90,11 @@ def judge_weights(
     if permuted:
         nowhere = np.full(len(permuted), np.nan) if theta is None else theta
         null = _null_run(x[2:], x[1], permuted, held, null_weights, prior, nowhere)
-        null_gains = null.gains("free", "aniso").tolist()
+        null_gains = null.gains_at("free", "aniso", in_free[1].aniso).tolist()
     if null is not None and at_theta is not None:
         same = _null_run(at_theta.x, x[1], permuted, held, at_theta.weights, prior, at_theta.theta)
         null = replace(null, same_theta=same)
-        null_gains += same.gains("free", "aniso").tolist()
+        null_gains += same.gains_at("free", "aniso", in_free[1].aniso).tolist()
     return Judged(
         cc_work=in_work[0],
         cc_free=in_free[0],

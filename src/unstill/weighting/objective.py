@@ -27,7 +27,7 @@ Search = Callable[[Evaluate, np.ndarray], Minimum]
 """From what evaluates logits and a start to where the search ended."""
 
 
-def lbfgs(*, tolerance: float = 1e-8, max_iterations: int = 50) -> Search:
+def lbfgs(*, tolerance: float = 1e-6, max_iterations: int = 50) -> Search:
     """Return the default search: L-BFGS in the natural metric of the weights."""
     return partial(
         minimise, metric=natural_metric, tolerance=tolerance, max_iterations=max_iterations

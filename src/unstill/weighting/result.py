@@ -21,6 +21,9 @@ from unstill.weighting.softmax import n_effective, n_effective_kl
 
 Interval = tuple[float, float]
 
+_ONE = 1 - 1e-12
+"""Largest correlation with a finite z."""
+
 
 @dataclass(frozen=True, eq=False)
 class NullRun:
@@ -59,6 +62,19 @@ class NullRun:
     def gains(self, where: str, part: str) -> Float[np.ndarray, " permutations"]:
         """How much weighting raised a correlation in each permutation."""
         gains: np.ndarray = self.values(where, part) - self.values(f"{where}_uniform", part)
+        return gains
+
+    def gains_at(self, where: str, part: str, before: float) -> Float[np.ndarray, " permutations"]:
+        """Gains as they would be at another correlation than that of permuted data.
+
+        Correlations near zero scatter by far more than those near one; Fisher's
+        z = artanh CC scatters alike everywhere. What each permutation gained
+        in z is added to that of ``before``.
+        """
+        after, start = self.values(where, part), self.values(f"{where}_uniform", part)
+        step = np.arctanh(np.clip(after, -_ONE, _ONE)) - np.arctanh(np.clip(start, -_ONE, _ONE))
+        here = float(np.clip(before, -_ONE, _ONE))
+        gains: np.ndarray = np.tanh(np.arctanh(here) + step) - here
         return gains
 
     def as_dict(self) -> dict[str, Any]:

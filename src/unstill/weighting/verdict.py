@@ -49,7 +49,8 @@ def judge(
     free_interval
         95 % interval of the anisotropic CC itself in the free set.
     null_gains
-        ``free_gain`` of every permutation; empty without a null control.
+        ``free_gain`` of every permutation, at the correlation of these data
+        (:meth:`unstill.weighting.result.NullRun.gains_at`); empty without a null control.
 
     Returns
     -------

@@ -28,8 +28,10 @@ from unstill.weighting.prepare import Prepared, map_of_orbits, prepare
 from unstill.weighting.problems import Problems
 from unstill.weighting.result import WeighResult
 from unstill.weighting.sigmoid_cc import sigmoid_cc
-from unstill.weighting.softmax import n_effective, n_effective_kl
+from unstill.weighting.softmax import n_effective, n_effective_kl, softmax
 from unstill.weighting.table import MEMORY
+
+_N_STARTS = 15
 
 COLLAPSED = 3.0
 """N_eff below which weights have collapsed."""
@@ -311,14 +313,19 @@ def _null_weights(
 
 
 def _weights_at(
-    objective: Objective, permuted: list[Observed], held: HoldOut, theta: np.ndarray
+    objective: Objective,
+    permuted: list[Observed],
+    held: HoldOut,
+    theta: np.ndarray,
+    start: np.ndarray | None = None,
 ) -> Float[np.ndarray, "permutations members"]:
     work = held.work.astype(float)
     return objective.solve(
         Problems.of(permuted, [work] * len(permuted)),
         theta,
+        start,
         permutations=np.arange(1, len(permuted) + 1),
-        search=lbfgs(tolerance=1e-6),
+        search=lbfgs(),
     ).weights
 
 
@@ -328,8 +335,30 @@ def _at_theta(
     if not permuted or np.isinf(theta):
         return None
     same = np.full(len(permuted), theta)
-    weights = _weights_at(objective, permuted, held, same)
+    start = _best_starts(objective, permuted, held)
+    weights = _weights_at(objective, permuted, held, same, start)
     return AtTheta(_intensities(objective, weights), weights, same)
+
+
+def _best_starts(
+    objective: Objective, permuted: list[Observed], held: HoldOut
+) -> Float[np.ndarray, "permutations members"]:
+    """For each permutation, of the prior and some weights around it, those that fit best.
+
+    Where the prior happens to disagree with noise, the scale is zero there and
+    nothing tells a search where to go; noise shall gain what it can.
+    """
+    n, prior = len(permuted), objective.table.prior
+    spread = np.random.default_rng(0).normal(size=(_N_STARTS, len(prior)))
+    starts = softmax(np.concatenate([np.log(prior)[None], np.log(prior) + spread]))
+    problems = Problems.of(permuted, [held.work.astype(float)] * n)
+    order = np.arange(1, n + 1)
+    values = [
+        objective.at(problems, np.repeat(one[None], n, axis=0), permutations=order).value
+        for one in starts
+    ]
+    best: np.ndarray = starts[np.argmin(values, axis=0)]
+    return best
 
 
 def _bootstrap_weights(
@@ -354,7 +383,7 @@ def _bootstrap_weights(
         np.full(n, theta),
         np.repeat(weights[None], n, axis=0),
         permutations=np.zeros(n, dtype=int),
-        search=lbfgs(tolerance=1e-6),
+        search=lbfgs(),
     )
     told("bootstrap", 1, 1)
     return found.weights

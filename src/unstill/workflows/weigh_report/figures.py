@@ -32,7 +32,7 @@ _STILL = 1e-4
 def null_strip(result: Weighed, null: NullRun) -> str:
     """Gains of the permutations, and the gain that is judged."""
     return strip_plot(
-        null.gains("free", "aniso"),
+        null.gains_at("free", "aniso", result.uniform_free.aniso),
         Judged(
             "These data",
             result.cc_free.aniso - result.uniform_free.aniso,

@@ -76,7 +76,9 @@ def beaten_by(result: Weighed) -> int:
     if result.null is None:
         return 0
     runs = [run for run in (result.null, result.null.same_theta) if run is not None]
-    most = np.max([run.gains("free", "aniso") for run in runs], axis=0)
+    most = np.max(
+        [run.gains_at("free", "aniso", result.uniform_free.aniso) for run in runs], axis=0
+    )
     return int((most >= free_gain(result)).sum())
 
 
