@@ -111,6 +111,15 @@ def test_every_file_is_there_and_says_the_same(whole: tuple[Path, Any, str]) -> 
     assert "choose θ" in stderr
 
 
+def test_sums_with_a_supercell_promise_no_ensemble(two_states: Path, tmp_path: Path) -> None:
+    out = tmp_path / "weighed"
+    words = usual(two_states, *FAST, "--supercell", 2, 2, 2, "--workers", 1, out=out)
+    found = answered(*words)
+    assert {Path(path).name for path in found["outputs"].values()} == {
+        path.name for path in out.iterdir()
+    }
+
+
 def test_provenance_stands_in_every_output(two_states: Path, whole: tuple[Path, Any, str]) -> None:
     out, found, _ = whole
     record = found["provenance"]

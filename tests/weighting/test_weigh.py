@@ -88,6 +88,17 @@ def test_null_control_gives_nothing(found: WeighResult) -> None:
     assert found.null.values("free", "total").mean() > 0.2
 
 
+def test_permuted_data_gain_what_they_can_at_a_given_theta(observed: IntensityMap) -> None:
+    members = BlockMembers(frame_sums(60, **FAR))
+    found = weigh(members, observed, replace(QUICK, theta=0.01, n_null=20))
+    assert found.null is not None
+    # Where they disagree with the prior the scale is zero, and no slope leads away from it.
+    disagree = found.null.values("work_uniform", "aniso") < 0
+    stayed = found.null.n_eff_kl > 60 - 1e-6
+    assert not stayed[~disagree].any()
+    assert stayed.sum() < 0.6 * disagree.sum()
+
+
 def test_permuted_data_are_not_explained(sums: BlockSums, observed: IntensityMap) -> None:
     from unstill.maps.null_control import permute_within_shells
 

@@ -187,7 +187,9 @@ class Output:
             write_structure(ensemble, files["ensemble"])
             _write_member_table(ensemble, files["ensemble_table"])
         for name, path in files.items():
-            self.verb.output(name, path)
+            # Sums and MTZ files hold no coordinates, whatever --supercell says.
+            if ensemble is not None or not name.startswith("ensemble"):
+                self.verb.output(name, path)
 
     def tell(self) -> None:
         """Say the populations, and what was written."""

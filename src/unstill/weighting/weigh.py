@@ -63,7 +63,7 @@ def weigh(
               x_w = \sum_t w_t \langle|F_t|^2\rangle - |\sum_t w_t \langle F_t\rangle|^2
 
     on the work set of a map that is averaged over its Laue group. The free set
-    is seen by no fit and no choice.
+    is seen by no fit, and by no choice but that of the indexing.
 
     Parameters
     ----------
@@ -317,13 +317,12 @@ def _weights_at(
     permuted: list[Observed],
     held: HoldOut,
     theta: np.ndarray,
-    start: np.ndarray | None = None,
 ) -> Float[np.ndarray, "permutations members"]:
     work = held.work.astype(float)
     return objective.solve(
         Problems.of(permuted, [work] * len(permuted)),
         theta,
-        start,
+        _best_starts(objective, permuted, held),
         permutations=np.arange(1, len(permuted) + 1),
         search=lbfgs(),
     ).weights
@@ -335,8 +334,7 @@ def _at_theta(
     if not permuted or np.isinf(theta):
         return None
     same = np.full(len(permuted), theta)
-    start = _best_starts(objective, permuted, held)
-    weights = _weights_at(objective, permuted, held, same, start)
+    weights = _weights_at(objective, permuted, held, same)
     return AtTheta(_intensities(objective, weights), weights, same)
 
 
