@@ -6,6 +6,7 @@ import hashlib
 import json
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from two_state_files import (
 )
 from two_state_files import weigh_words as usual
 
+from unstill.cli.weighed_output import say_agreement
 from unstill.io import (
     read_map,
     read_structure,
@@ -30,6 +32,8 @@ from unstill.io import (
     write_block_sums,
     write_map,
 )
+from unstill.weighting.agreement import Agreement
+from unstill.weighting.result import NullRun
 from unstill.weighting.verdict import MEANING
 
 KEYS_OF_THE_ISSUE = {
@@ -118,6 +122,20 @@ def test_sums_with_a_supercell_promise_no_ensemble(two_states: Path, tmp_path: P
     assert {Path(path).name for path in found["outputs"].values()} == {
         path.name for path in out.iterdir()
     }
+
+
+def test_gains_of_permutations_are_told_at_the_correlation_of_the_data() -> None:
+    nothing, noise, high = Agreement(0.5, 0.0), Agreement(0.5, 0.12), Agreement(0.95, 0.9)
+    null = NullRun((noise,), (noise,), (nothing,), (nothing,), np.array([9.0]), np.zeros(1))
+    found = SimpleNamespace(
+        n_eff_kl=9.0, n_eff=9.0, n_members=9, null=null, verdict="supported",
+        cc_work=high, cc_free=high, uniform_work=high, uniform_free=high, gain_interval=(0.0, 0.1),
+    )  # fmt: skip
+    said: list[str] = []
+    say_agreement(SimpleNamespace(say=lambda line="": said.append(line)), found)  # type: ignore[arg-type]
+    expected = np.tanh(np.arctanh(0.9) + np.arctanh(0.12)) - 0.9
+    (row,) = (line for line in said if line.split()[:2] == ["free", "aniso"])
+    assert float(row.split()[-1]) == pytest.approx(expected, abs=1e-4)
 
 
 def test_provenance_stands_in_every_output(two_states: Path, whole: tuple[Path, Any, str]) -> None:

@@ -265,7 +265,8 @@ def say_agreement(verb: Verb, found: Weighed) -> None:
         chance = ""
         if found.null is not None:
             null = found.null.same_theta or found.null
-            gains = null.gains(where, part)
+            # At the correlation of these data, as the verdict compares them.
+            gains = null.gains_at(where, part, before)
             chance = f"   {gains.mean():+.4f}  {gains.max():+.4f}"
         verb.say(f"  {where:5}{part:<14}{before:10.4f}{after:9.4f}{chance}")
     low, high = found.gain_interval

@@ -90,7 +90,8 @@ def _table(result: Weighed, group: str, anew: str) -> Table:
         more = "; and again at the θ of these data" if same is not None else ""
         permuted = (
             f" Permuted data: means over {_permutations(result.null)}, {anew}{more}. Their range "
-            "is that from the smallest gain to the largest."
+            "is that from the smallest gain to the largest, at correlations of their own, which "
+            "scatter more near zero; the verdict compares gains by Fisher's z."
         )
     return Table(
         [
@@ -145,7 +146,8 @@ def _significance(result: Weighed, null: NullRun) -> str:
     n, beaten, gain = null.n_permutations, beaten_by(result), free_gain(result)
     left = _left(result, null)
     if gain <= _NONE:
-        largest = signed(float(drawn_null(null).gains("free", "aniso").max()))
+        gains = drawn_null(null).gains_at("free", "aniso", result.uniform_free.aniso)
+        largest = signed(float(gains.max()))
         return f"There is no gain to be tested; permuted data gained {largest} at most. {left}"
     either = ", with θ chosen anew or at the same θ" if null.same_theta is not None else ""
     who = "None" if beaten == 0 else str(beaten)

@@ -76,13 +76,14 @@ def _null_figure(result: Weighed) -> KeyFigure:
             "Not run: what the same procedure gains on data without features is not known.",
         )
     null, drawn = result.null, drawn_null(result.null)
-    gains = drawn.gains("free", "aniso")
+    before = result.uniform_free.aniso
+    gains = drawn.gains_at("free", "aniso", before)
     n = null.n_permutations
     kept = kept_prior(null, result.n_members)
     if drawn is null:
         how, anew = "of the same procedure", f" The procedure {kept}."
     else:
-        largest = signed(float(null.gains("free", "aniso").max()))
+        largest = signed(float(null.gains_at("free", "aniso", before).max()))
         how = "at the same θ"
         anew = f" With θ chosen anew the procedure {kept}; its largest gain is {largest}."
     return KeyFigure(
