@@ -104,7 +104,6 @@ def prepare(
     wanted = _within(source, d_min, d_max) & np.all(source.index % steps == 0, axis=1)
     orbits = find_orbits(crystal, source.divisions, source.index, wanted)
     if not automatic:
-        _check_cell(source, moved)
         # Nothing is kept of points that the map does not hold.
         wanted &= _measured(source, orbits, observe(moved, orbits))
         orbits = find_orbits(crystal, source.divisions, source.index, wanted)
