@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+# ruff: noqa: E402
+
 import os
 from pathlib import Path
+
+from unstill.parallel.threads import keep_to_one_thread
+
+# Before numpy is loaded: test processes side by side must not start threads of their own.
+keep_to_one_thread()
 
 import pytest
 from hypothesis import HealthCheck, settings
