@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 # ruff: noqa: E402
-
 import os
 from pathlib import Path
 

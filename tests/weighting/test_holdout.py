@@ -96,3 +96,33 @@ def test_permuted_data_keep_shells_and_lose_features() -> None:
         np.testing.assert_allclose(np.sort(after[inside]), np.sort(before[inside]), atol=1e-12)
     used = data.measured
     assert abs(np.corrcoef(null.intensity[used], data.intensity[used])[0, 1]) < 0.1
+
+
+def test_the_share_that_touches_the_work_set_is_that_of_a_plain_count() -> None:
+    data = observed_in("P 43", share=0.7)
+    held = hold_out(data, 0.2, seed=2)
+    orbits = data.orbits
+    operations = index_operations(orbits.crystal, orbits.divisions)
+    place = {
+        tuple(mate): number
+        for number, index in enumerate(orbits.index)
+        for mate in index @ operations
+    }
+    free = np.flatnonzero(held.free & held.measured)
+    near = 0
+    for number in free:
+        around = (
+            place.get(tuple(orbits.index[number] + sign * axis))
+            for axis in np.eye(3, dtype=int)
+            for sign in (1, -1)
+        )
+        near += any(one is not None and held.work[one] for one in around)
+    assert 0 < near < len(free)
+    assert held.touching == pytest.approx(near / len(free))
+
+
+def test_blocks_are_wider_than_a_voxel_however_few_the_data() -> None:
+    data = observed_in("P 43", share=0.25)
+    held = hold_out(data, 0.3)
+    sizes = np.bincount(held.block)
+    assert sizes.max() > 3

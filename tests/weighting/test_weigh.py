@@ -22,6 +22,7 @@ from unstill.weighting.data import Observed
 from unstill.weighting.prepare import prepare
 from unstill.weighting.problems import Problems
 from unstill.weighting.sigmoid_cc import sigmoid_cc, unnormalised
+from unstill.weighting.verdict import judge
 from unstill.weighting.weigh import weigh_by_sigmoids, weigh_prepared
 
 FAR = {"moved": 2.5}
@@ -338,3 +339,49 @@ def test_json_has_the_keys_that_programs_rely_on(found: WeighResult) -> None:
     assert {"work", "free"} <= set(numbers["null"])
     assert numbers["n_eff_kl"] <= numbers["n_members"]
     assert numbers["n_eff"] <= numbers["n_members"]
+
+
+def test_a_given_theta_is_confirmed_by_the_same_folds_as_a_chosen_one(
+    sums: BlockSums, observed: IntensityMap, found: WeighResult
+) -> None:
+    assert found.path is not None
+    assert found.support == pytest.approx(found.path.support)
+    assert found.support > 3
+    options = replace(QUICK, target=TARGETS["likelihood"], theta=found.theta)
+    given = weigh(BlockMembers(sums), observed, options)
+    assert given.support == pytest.approx(found.support, rel=0.05)
+    assert given.verdict == "supported"
+
+
+def test_what_folds_do_not_confirm_is_not_called_supported() -> None:
+    said = {
+        support: judge(
+            work_gain=0.4,
+            free_gain=0.5,
+            free_total_gain=0.1,
+            gain_interval=(0.2, 0.8),
+            free_interval=(0.2, 0.8),
+            null_gains=[0.1],
+            support=support,
+        )
+        for support in (float("nan"), 0.75, 2.9, 3.1)
+    }
+    assert list(said.values()) == ["unconfirmed", "unconfirmed", "unconfirmed", "supported"]
+
+
+def test_the_recipe_is_never_called_supported(observed: IntensityMap) -> None:
+    ready = prepare(BlockMembers(frame_sums(N_FRAMES, per_block=10, **FAR)), observed)
+    by_recipe = weigh_by_sigmoids(ready, replace(QUICK, force=True))
+    assert np.isnan(by_recipe.support)
+    assert by_recipe.cc_free.aniso > by_recipe.uniform_free.aniso
+    assert by_recipe.verdict != "supported"
+
+
+def test_four_members_may_not_rest_on_fewer_than_three(sums: BlockSums) -> None:
+    four = sums.take([0, 1, 2, 3])
+    f = four.s1[:, 0]
+    exact = np.abs(f[0] - f[3]) ** 2 / 4 / 8
+    target = map_from_points(CRYSTAL, DIVISIONS, sums.index, exact)
+    options = replace(QUICK, theta=0.0, target=TARGETS["cc"])
+    with pytest.raises(InputError, match="collapsed"):
+        weigh(BlockMembers(four), target, options)

@@ -239,7 +239,8 @@ def blocks_of(
     n_blocks
         Blocks to aim at; those at the rim are partly empty.
     """
-    edge = max(1, round((int(counted.sum()) / n_blocks) ** (1 / 3)))
+    # A single voxel is no block, however few there are.
+    edge = max(2, round((int(counted.sum()) / n_blocks) ** (1 / 3)))
     _, label = np.unique(orbits.index // edge, axis=0, return_inverse=True)
     labels: np.ndarray = label.ravel()
     return labels

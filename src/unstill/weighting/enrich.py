@@ -206,7 +206,16 @@ def enrich_prepared(
     sets = np.array([kept_weights(table.prior, one.kept) for one in (found, *null)])
     sets = np.insert(sets, 1, table.prior, axis=0)
     x, _ = weighted_intensity(table, sets, workers=options.workers)
-    judged = judge_weights(x, data, held, permuted, sets[2:], table.prior, seed=options.seed)
+    judged = judge_weights(
+        x,
+        data,
+        held,
+        permuted,
+        sets[2:],
+        table.prior,
+        support=found.support,
+        seed=options.seed,
+    )
     scale = fitted_scale(data, x[0])
     return EnrichResult(
         weights=sets[0],

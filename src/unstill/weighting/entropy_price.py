@@ -28,6 +28,7 @@ from unstill.weighting.objective import Objective, lbfgs
 from unstill.weighting.problems import Problems
 from unstill.weighting.softmax import relative_entropy
 from unstill.weighting.targets.chi_square import FittedScale
+from unstill.weighting.verdict import CLEAR
 
 FIRST_DIVERGENCE = 1e-3
 """KL at the first finite θ: N_eff is about 0.999 of the members there."""
@@ -35,7 +36,6 @@ FIRST_DIVERGENCE = 1e-3
 _PER_DECADE = 2
 _MOST_STEPS = 14
 _PATIENCE = 2
-_CLEAR = 3.0
 _SETTLED = 1e-3
 
 
@@ -59,6 +59,9 @@ class Path:
         The step that was chosen.
     rule
         ``"cross-validation"`` or ``"l-curve"``.
+    support
+        Standard errors by which the chosen step predicts the folds better than
+        the prior does.
     """
 
     theta: Float[np.ndarray, " steps"]
@@ -69,6 +72,7 @@ class Path:
     weights: Float[np.ndarray, "steps members"]
     chosen: int
     rule: str
+    support: float
 
 
 def follow_paths(
@@ -115,13 +119,29 @@ def follow_paths(
     return [w.path(rule) for w in walkers]
 
 
+def support_of(objective: Objective, data: Observed, held: HoldOut, theta: float) -> float:
+    """Say by how many standard errors a given θ predicts held-out folds better than the prior.
+
+    Parameters
+    ----------
+    objective, data, held
+        As for :func:`follow_paths`.
+    theta
+        Price of entropy, finite.
+    """
+    walker = _Walker(data, held, 0, objective.table.prior)
+    for price in (np.inf, theta):
+        _advance(objective, [walker], np.array([price]), held)
+    return walker.support(1)
+
+
 def _first_theta(sensitivity: np.ndarray) -> np.ndarray:
     """Price at which the weights begin to move, to first order.
 
     Where the members explain nothing at first, the slope there says nothing.
     """
     first = sensitivity / np.sqrt(2 * FIRST_DIVERGENCE)
-    least = 1e-2 * float(first.max())
+    least = 1e-2 * float(first[0])
     found: np.ndarray = np.maximum(first, least if least > 0 else 1.0)
     return found
 
@@ -161,10 +181,9 @@ class _Walker:
         best = int(np.argmin(totals))
         n_points = max(sum(int(mask.sum()) for mask in self.left_out), 1)
         used = np.bincount(self.block[self.work[0] > 0], minlength=self.n_blocks) > 0
-        change = losses[:, used] - losses[best, used]
-        error = np.std(change, axis=1, ddof=1) * np.sqrt(int(used.sum()))
+        error = _error(losses[:, used] - losses[best, used])
         if rule == "cross-validation":
-            supported = totals[0] - totals[best] > _CLEAR * error[0]
+            supported = totals[0] - totals[best] > CLEAR * error[0]
             chosen = int(np.flatnonzero(totals - totals[best] <= error)[0]) if supported else 0
         else:
             chosen = _corner(np.array(self.misfit), np.array(self.divergence))
@@ -177,7 +196,21 @@ class _Walker:
             np.array(self.kept),
             chosen,
             rule,
+            self.support(chosen),
         )
+
+    def support(self, step: int) -> float:
+        """Say by how many standard errors a step predicts better than the first."""
+        used = np.bincount(self.block[self.work[0] > 0], minlength=self.n_blocks) > 0
+        gain = self.losses[0][used] - self.losses[step][used]
+        error = float(_error(gain))
+        return float(gain.sum()) / error if error > 0 else 0.0
+
+
+def _error(change: np.ndarray) -> np.ndarray:
+    """Return the standard error of a sum over blocks, the last axis."""
+    error: np.ndarray = np.std(change, axis=-1, ddof=1) * np.sqrt(change.shape[-1])
+    return error
 
 
 def _advance(

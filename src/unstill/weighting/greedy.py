@@ -24,9 +24,7 @@ from unstill.weighting.forward import Means, each, weighted_intensity
 from unstill.weighting.holdout import HoldOut
 from unstill.weighting.leave_one_out import leave_one_out
 from unstill.weighting.table import MemberTable
-
-_CLEAR = 3.0
-"""Standard errors that count as clear."""
+from unstill.weighting.verdict import CLEAR
 
 
 @dataclass(frozen=True)
@@ -95,6 +93,13 @@ class Removal:
         left = np.ones(int(self.n_kept[0]), dtype=bool)
         left[self.removed] = False
         return left
+
+    @property
+    def support(self) -> float:
+        """Standard errors by which the chosen step predicts the folds better than the first."""
+        gain = float(self.held_out[0] - self.held_out[self.chosen])
+        error = float(self.held_out_error[0])
+        return gain / error if error > 0 or np.isnan(error) else 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the keys of the JSON."""
@@ -234,7 +239,7 @@ def _spent(folds: list[_Walker], patience: int) -> bool:
     passes = len(losses) - 1
     # A long way that led somewhere has earned a longer wait; one that began in noise has not.
     return passes - best >= max(patience, best // 2) or (
-        passes >= patience and not _clear(losses, best, _CLEAR / 2)
+        passes >= patience and not _clear(losses, best, CLEAR / 2)
     )
 
 
@@ -250,7 +255,7 @@ def _choose(losses: np.ndarray) -> int:
     """Step that predicts best, or the first."""
     best = int(np.argmin(losses.sum(axis=1)))
     # Without clear evidence that fewer members predict better, all of them stay.
-    return best if _clear(losses, best, _CLEAR) else 0
+    return best if _clear(losses, best, CLEAR) else 0
 
 
 def _clear(losses: np.ndarray, step: int, n_errors: float) -> bool:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unstill.crystal.symmetry import map_to_asu
 from unstill.errors import InputError
 from unstill.shapes import Bool, Int
 from unstill.weighting.data import Observed, blocks_of
+from unstill.weighting.orbits import Orbits
 
 N_BLOCKS = 200
 """Blocks of reciprocal space to aim at."""
@@ -36,12 +38,16 @@ class HoldOut:
         ``(n_orbits,)`` fold of the cross-validation; −1 in the free set.
     measured
         ``(n_orbits,)`` as in the data.
+    touching
+        Share of the free set that has a neighbour in the work set, one voxel
+        away: what is left of leakage where features are wider than a voxel.
     """
 
     free: Bool[np.ndarray, " orbits"]
     block: Int[np.ndarray, " orbits"]
     fold: Int[np.ndarray, " orbits"]
     measured: Bool[np.ndarray, " orbits"]
+    touching: float = 0.0
 
     @property
     def work(self) -> Bool[np.ndarray, " orbits"]:
@@ -107,4 +113,23 @@ def hold_out(
     fold_of_block[rest] = np.arange(len(rest)) % n_folds
     free_block = np.zeros(len(count), dtype=bool)
     free_block[order[taken]] = True
-    return HoldOut(free_block[block], block, fold_of_block[block], measured)
+    free = free_block[block]
+    touching = _touching(observed.orbits, free & measured, measured & ~free)
+    return HoldOut(free, block, fold_of_block[block], measured, touching)
+
+
+def _touching(orbits: Orbits, free: np.ndarray, work: np.ndarray) -> float:
+    """Share of the free orbits with a neighbour, along an axis, in the work set."""
+    index = orbits.index.astype(np.int64)
+    bound = int(np.abs(index).max()) * 4 + 4
+
+    def keys(at: np.ndarray) -> np.ndarray:
+        found: np.ndarray = np.ravel_multi_index(tuple((at + bound).T), (2 * bound,) * 3)
+        return found
+
+    in_work = keys(index[work])
+    near = np.zeros(int(free.sum()), dtype=bool)
+    for shift in (*np.eye(3, dtype=np.int64), *-np.eye(3, dtype=np.int64)):
+        mates = map_to_asu(orbits.crystal, index[free] + shift, orbits.divisions)
+        near |= np.isin(keys(mates), in_work)
+    return float(near.mean())

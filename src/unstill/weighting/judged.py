@@ -45,6 +45,7 @@ class Judged:
     free_interval: Interval
     gain_interval: Interval
     null: NullRun | None
+    support: float
     verdict: str
 
 
@@ -58,6 +59,7 @@ def judge_weights(
     *,
     theta: Float[np.ndarray, " permutations"] | None = None,
     at_theta: AtTheta | None = None,
+    support: float = float("nan"),
     seed: int = 0,
 ) -> Judged:
     """Compare weights with the prior in the work set and in the free set, and with chance.
@@ -77,6 +79,9 @@ def judge_weights(
         Price of entropy that each permutation chose, where there is one.
     at_theta
         Weights that each permutation leads to at the θ of the data.
+    support
+        Standard errors by which held-out folds are predicted better than by
+        the prior; NaN where that was not tried.
     seed
         Of the bootstrap.
     """
@@ -103,6 +108,7 @@ def judge_weights(
         free_interval=free_interval,
         gain_interval=gain_interval,
         null=null,
+        support=support,
         verdict=judge(
             work_gain=in_work[0].aniso - in_work[1].aniso,
             free_gain=in_free[0].aniso - in_free[1].aniso,
@@ -110,6 +116,7 @@ def judge_weights(
             gain_interval=gain_interval,
             free_interval=free_interval,
             null_gains=null_gains,
+            support=support,
         ),
     )
 

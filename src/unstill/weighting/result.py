@@ -124,6 +124,9 @@ class Weighed:
         k from the calculated to the observed intensities.
     null
         The null control; ``None`` if it was left out.
+    support
+        Standard errors by which the weights predict held-out folds of the work
+        set better than the prior does; NaN where that was not tried.
     verdict
         What the gain is.
     observed, held
@@ -150,6 +153,7 @@ class Weighed:
     gain_interval: Interval
     scale: float
     null: NullRun | None
+    support: float
     verdict: str
     observed: Observed
     held: HoldOut
@@ -184,6 +188,7 @@ class Weighed:
         """Return the keys of the JSON; NaN becomes null when it is written."""
         return {
             "verdict": self.verdict,
+            "support": self.support,
             "cc_work": self.cc_work.as_dict(),
             "cc_free": {**self.cc_free.as_dict(), "aniso_interval": list(self.free_interval)},
             "cc_uniform": {
@@ -200,6 +205,7 @@ class Weighed:
             "scale": self.scale,
             "n_work": self.held.n_work,
             "n_free": self.held.n_free,
+            "free_touching": self.held.touching,
             "d_min": self._limit(np.max),
             "d_max": self._limit(np.min),
             "sigma_source": self.observed.sigma_source,

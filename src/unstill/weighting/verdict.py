@@ -6,6 +6,7 @@ SUPPORTED = "supported"
 WITHIN_CHANCE = "within chance"
 ISOTROPIC = "isotropic only"
 NO_AGREEMENT = "no agreement"
+UNCONFIRMED = "unconfirmed"
 OVERFITTED = "overfitted"
 NO_GAIN = "no gain"
 
@@ -18,10 +19,16 @@ MEANING = {
     "weights adjust the fall with resolution and say nothing about where the atoms are",
     NO_AGREEMENT: "the anisotropic correlation of the free set rises, but is not above zero: the "
     "members explain nothing of what no fit has seen",
+    UNCONFIRMED: "the anisotropic correlation of the free set rises, but cross-validation in the "
+    "work set does not confirm it by three standard errors, or was not done: data without "
+    "information reach such a gain too",
     OVERFITTED: "the work set agrees better and the free set does not: the weights fit noise",
     NO_GAIN: "the data do not ask for other weights than the prior ones",
 }
 """Each verdict in one sentence."""
+
+CLEAR = 3.0
+"""Standard errors by which held-out folds must be predicted better than by the prior weights."""
 
 _TOLERANCE = 1e-4
 """Changes of a correlation below this are none."""
@@ -35,6 +42,7 @@ def judge(
     gain_interval: tuple[float, float],
     free_interval: tuple[float, float],
     null_gains: list[float],
+    support: float,
 ) -> str:
     """Name a gain.
 
@@ -52,6 +60,10 @@ def judge(
         ``free_gain`` of every permutation, at the correlation of these data
         (:meth:`unstill.weighting.result.NullRun.gains_at`); empty without a null control.
 
+    support
+        Standard errors by which the weights predict held-out folds of the work
+        set better than the prior does; NaN where that was not tried.
+
     Returns
     -------
     verdict
@@ -60,17 +72,21 @@ def judge(
     Examples
     --------
     >>> judge(work_gain=0.04, free_gain=0.03, free_total_gain=0.02,
-    ...       gain_interval=(0.02, 0.04), free_interval=(0.7, 0.8), null_gains=[0.004, -0.002])
+    ...       gain_interval=(0.02, 0.04), free_interval=(0.7, 0.8), null_gains=[0.004, -0.002],
+    ...       support=8.1)
     'supported'
     >>> judge(work_gain=0.05, free_gain=-0.006, free_total_gain=0.12,
-    ...       gain_interval=(-0.02, 0.01), free_interval=(0.7, 0.8), null_gains=[0.004, -0.002])
+    ...       gain_interval=(-0.02, 0.01), free_interval=(0.7, 0.8), null_gains=[0.004, -0.002],
+    ...       support=0.0)
     'isotropic only'
     """
     if free_gain > _TOLERANCE:
         beyond = gain_interval[0] > 0 and free_gain > max(null_gains, default=0.0)
         if not beyond:
             return WITHIN_CHANCE
-        return SUPPORTED if free_interval[0] > 0 else NO_AGREEMENT
+        if free_interval[0] <= 0:
+            return NO_AGREEMENT
+        return SUPPORTED if support > CLEAR else UNCONFIRMED
     if free_total_gain > _TOLERANCE:
         return ISOTROPIC
     return OVERFITTED if work_gain > _TOLERANCE else NO_GAIN

@@ -18,20 +18,18 @@ from unstill.shapes import Float
 from unstill.weighting.backends import weighting_backend
 from unstill.weighting.bragg import BraggTerm
 from unstill.weighting.data import Observed
-from unstill.weighting.entropy_price import Path, follow_paths
-from unstill.weighting.forward import weighted_intensity
+from unstill.weighting.entropy_price import Path, follow_paths, support_of
 from unstill.weighting.holdout import HoldOut, hold_out
-from unstill.weighting.judged import AtTheta, fitted_scale, judge_weights
+from unstill.weighting.judged import fitted_scale, judge_weights
+from unstill.weighting.noise import intensities_of, null_weights_of, weights_at_theta
 from unstill.weighting.objective import Objective, Solution, lbfgs
 from unstill.weighting.options import Options
 from unstill.weighting.prepare import Prepared, map_of_orbits, prepare
 from unstill.weighting.problems import Problems
 from unstill.weighting.result import WeighResult
 from unstill.weighting.sigmoid_cc import sigmoid_cc
-from unstill.weighting.softmax import n_effective, n_effective_kl, softmax
+from unstill.weighting.softmax import n_effective, n_effective_kl
 from unstill.weighting.table import MEMORY
-
-_N_STARTS = 15
 
 COLLAPSED = 3.0
 """N_eff below which weights have collapsed."""
@@ -157,8 +155,8 @@ def weigh_prepared(
     weights = final.weights[0]
     _check_collapse(weights, table.prior, options)
     draws = _bootstrap_weights(objective, data, held, theta[0], weights, options, told)
-    null_weights = _null_weights(objective, permuted, held, theta[1:], paths)
-    x = _intensities(objective, np.concatenate([weights[None], table.prior[None], null_weights]))
+    null_weights = null_weights_of(objective, permuted, held, theta[1:], paths)
+    x = intensities_of(objective, np.concatenate([weights[None], table.prior[None], null_weights]))
     judged = judge_weights(
         x,
         data,
@@ -167,7 +165,8 @@ def weigh_prepared(
         null_weights,
         table.prior,
         theta=theta[1:],
-        at_theta=_at_theta(objective, permuted, held, float(theta[0])) if paths else None,
+        at_theta=weights_at_theta(objective, permuted, held, float(theta[0])) if paths else None,
+        support=paths[0].support if paths else support_of(objective, data, held, float(theta[0])),
         seed=options.seed,
     )
     return _result(
@@ -212,7 +211,7 @@ def weigh_by_sigmoids(
     weights, null_weights = recipe.weights[0], recipe.weights[1:]
     _check_collapse(weights, table.prior, options)
     objective = Objective(table, options.target, workers=options.workers)
-    x = _intensities(objective, np.concatenate([weights[None], table.prior[None], null_weights]))
+    x = intensities_of(objective, np.concatenate([weights[None], table.prior[None], null_weights]))
     judged = judge_weights(x, data, held, permuted, null_weights, table.prior, seed=options.seed)
     return _result(
         ready,
@@ -298,67 +297,6 @@ def _choose_theta(
     return np.array([path.theta[path.chosen] for path in paths]), paths
 
 
-def _null_weights(
-    objective: Objective,
-    permuted: list[Observed],
-    held: HoldOut,
-    theta: np.ndarray,
-    paths: list[Path],
-) -> Float[np.ndarray, "permutations members"]:
-    if not permuted:
-        return np.zeros((0, objective.table.n_members))
-    if paths:
-        return np.array([path.weights[path.chosen] for path in paths[1:]])
-    return _weights_at(objective, permuted, held, theta)
-
-
-def _weights_at(
-    objective: Objective,
-    permuted: list[Observed],
-    held: HoldOut,
-    theta: np.ndarray,
-) -> Float[np.ndarray, "permutations members"]:
-    work = held.work.astype(float)
-    return objective.solve(
-        Problems.of(permuted, [work] * len(permuted)),
-        theta,
-        _best_starts(objective, permuted, held),
-        permutations=np.arange(1, len(permuted) + 1),
-        search=lbfgs(),
-    ).weights
-
-
-def _at_theta(
-    objective: Objective, permuted: list[Observed], held: HoldOut, theta: float
-) -> AtTheta | None:
-    if not permuted or np.isinf(theta):
-        return None
-    same = np.full(len(permuted), theta)
-    weights = _weights_at(objective, permuted, held, same)
-    return AtTheta(_intensities(objective, weights), weights, same)
-
-
-def _best_starts(
-    objective: Objective, permuted: list[Observed], held: HoldOut
-) -> Float[np.ndarray, "permutations members"]:
-    """For each permutation, of the prior and some weights around it, those that fit best.
-
-    Where the prior happens to disagree with noise, the scale is zero there and
-    nothing tells a search where to go; noise shall gain what it can.
-    """
-    n, prior = len(permuted), objective.table.prior
-    spread = np.random.default_rng(0).normal(size=(_N_STARTS, len(prior)))
-    starts = softmax(np.concatenate([np.log(prior)[None], np.log(prior) + spread]))
-    problems = Problems.of(permuted, [held.work.astype(float)] * n)
-    order = np.arange(1, n + 1)
-    values = [
-        objective.at(problems, np.repeat(one[None], n, axis=0), permutations=order).value
-        for one in starts
-    ]
-    best: np.ndarray = starts[np.argmin(values, axis=0)]
-    return best
-
-
 def _bootstrap_weights(
     objective: Objective,
     data: Observed,
@@ -387,17 +325,11 @@ def _bootstrap_weights(
     return found.weights
 
 
-def _intensities(objective: Objective, weights: np.ndarray) -> Float[np.ndarray, "sets orbits"]:
-    backend = objective.table.backend
-    with backend.scope():
-        x, _ = weighted_intensity(objective.table, weights, workers=objective.workers)
-        return backend.to_host(x).astype(float)
-
-
 def _check_collapse(weights: np.ndarray, prior: np.ndarray, options: Options) -> None:
     smallest = min(n_effective(weights), n_effective_kl(weights, prior))
-    # Two or three members cannot spread over three.
-    if smallest >= min(COLLAPSED, len(weights) / 2):
+    n_prior = n_effective(prior)
+    # Two or three members, or a prior that rests on few, cannot spread over three.
+    if smallest >= (COLLAPSED if n_prior > COLLAPSED else n_prior / 2):
         return
     found = f"N_eff {smallest:.2f} of {len(weights)} members, θ {options.theta}"
     if not options.force:

@@ -82,7 +82,8 @@ def _common_rows(result: Weighed) -> list[Row]:
                 "Free set",
                 number(held.n_free, 0),
                 f"Laue-unique points in {plural(n_free_blocks, 'block', 'blocks')} of their own; "
-                "no fit saw them, and no choice but that of the indexing",
+                "no fit saw them, and no choice but that of the indexing; "
+                f"{held.touching:.0%} have a neighbour in the work set",
             ]
         ),
         Row(
