@@ -102,7 +102,7 @@ def weigh(
     holdout: Holdout = 0.1,
     backend: Annotated[Backend, typer.Option(help="Where the sums run.")] = Backend.numpy,
     optimizer: Annotated[
-        Optimizer, typer.Option(help="lbfgs, or adam as in published work.")
+        Optimizer, typer.Option(help="lbfgs; or adam, as published, for the final fit.")
     ] = Optimizer.lbfgs,
     recipe: Annotated[
         Recipe,
