@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import BSpline, CubicSpline
+from scipy.sparse import csr_array
 
 from unstill.errors import InputError, UnstillWarning
 from unstill.maps.intensity_map import IntensityMap
@@ -77,6 +78,15 @@ class Observed:
         spline = CubicSpline(knots, np.eye(len(knots)), bc_type="not-a-knot")
         inside = np.clip(self.orbits.radius, knots[0], knots[-1])
         return np.asarray(spline(inside))
+
+    @cached_property
+    def curve_basis(self) -> csr_array:
+        """``(n_orbits, n_shells)`` B-splines of the same curves; four of them at a point."""
+        knots = np.unique(self.orbits.shell[self.measured]).astype(float)
+        # Not-a-knot: the third derivative does not jump at the last knots but one.
+        ends = [knots[0]] * 4, [knots[-1]] * 4
+        radius = np.clip(self.orbits.radius, knots[0], knots[-1])
+        return csr_array(BSpline.design_matrix(radius, np.r_[ends[0], knots[2:-2], ends[1]], 3))
 
     @cached_property
     def inside(self) -> Bool[np.ndarray, " orbits"]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from unstill.shapes import Float
 from unstill.weighting.backends import Backend
@@ -59,12 +60,13 @@ class FittedScale:
     def __init__(self, problems: Problems, backend: Backend, scale: float | None = None) -> None:
         self._xp, self._scale = backend.xp, scale
         weight = problems.work * problems.precision
-        basis = problems.observed.interpolation
+        basis = problems.observed.curve_basis
         inverse = np.stack([_inverse(basis, row) for row in weight])
         self._y = backend.array(problems.intensity)
         self._weight = backend.array(weight)
         self._n = backend.array(np.maximum(problems.n_work, 1.0))
-        self._basis = backend.array(basis)
+        # A product with four numbers a row; other libraries take the rows as they are.
+        self._basis = basis if backend.name == "numpy" else backend.array(basis.toarray())
         self._inverse = backend.array(inverse)
         everything = np.arange(problems.n_problems)
         self._y_free = self.without_curve(self._y, everything)
@@ -112,14 +114,18 @@ def orthonormal(
 
     Combinations of splines that no orbit determines are left out.
     """
-    values, vectors = np.linalg.eigh(basis.T @ (weight[:, None] * basis))
+    return _inverse_root(basis.T @ (weight[:, None] * basis))
+
+
+def _inverse(basis: csr_array, weight: np.ndarray) -> np.ndarray:
+    """(BᵀWB)⁻¹."""
+    columns = _inverse_root((basis.T @ basis.multiply(weight[:, None])).toarray())
+    inverse: np.ndarray = columns @ columns.T
+    return inverse
+
+
+def _inverse_root(gram: np.ndarray) -> np.ndarray:
+    values, vectors = np.linalg.eigh(gram)
     seen = values > _SINGULAR * max(values[-1], np.finfo(float).tiny)
     columns: np.ndarray = vectors[:, seen] / np.sqrt(values[seen])
     return columns
-
-
-def _inverse(basis: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """(BᵀWB)⁻¹."""
-    columns = orthonormal(basis, weight)
-    inverse: np.ndarray = columns @ columns.T
-    return inverse
