@@ -12,7 +12,7 @@ NO_GAIN = "no gain"
 
 MEANING = {
     SUPPORTED: "the weights raise the anisotropic correlation of data that no fit has seen, by "
-    "more than chance and by more than in any permutation of the data",
+    "more than chance and by more than in any permutation of the data; cross-validation agrees",
     WITHIN_CHANCE: "the anisotropic correlation of the free set rises, but by no more than chance "
     "or permuted data would give",
     ISOTROPIC: "total correlation rises without the anisotropic correlation of the free set: the "
