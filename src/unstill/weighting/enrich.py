@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -18,17 +17,12 @@ from unstill.weighting.forward import weighted_intensity
 from unstill.weighting.greedy import Rules, kept_weights, remove_greedily
 from unstill.weighting.holdout import hold_out
 from unstill.weighting.judged import fitted_scale, judge_weights
+from unstill.weighting.options import N_NULL, Progress, silent
 from unstill.weighting.prepare import Prepared, map_of_orbits, prepare
 from unstill.weighting.table import MEMORY
 
-N_NULL = 20
-"""Permutations of the data in the null control."""
-
 FEWEST = 3
 """Members that are kept in any case; fewer explain a map by accident."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with the name of a stage, steps done, steps in all."""
 
 Stop = Literal["held-out", "fit"]
 """What ends the removal: folds that are left out, or the fit itself."""
@@ -166,7 +160,7 @@ def enrich(
     """
     options = options or EnrichOptions()
     _check_backend(backend)
-    told = progress or _silent
+    told = progress or silent
     ready = prepare(
         source,
         observed,
@@ -184,7 +178,7 @@ def enrich_prepared(
     ready: Prepared, options: EnrichOptions, *, progress: Progress | None = None
 ) -> EnrichResult:
     """Choose from members that were read before; see :func:`enrich`."""
-    told = progress or _silent
+    told = progress or silent
     table, data = ready.table, ready.observed
     _check_backend(table.backend.name)
     _check_number(table.n_members, options.fewest)
@@ -256,7 +250,3 @@ def _check_number(n_members: int, fewest: int) -> None:
             found=f"{n_members} members, of which {fewest} are kept in any case",
             fix="give more frames, or block sums with more --blocks",
         )
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    del stage, done, total

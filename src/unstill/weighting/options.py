@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,6 +11,9 @@ import numpy as np
 from unstill.errors import InputError
 from unstill.weighting.objective import Search, lbfgs
 from unstill.weighting.targets import ChiSquare, Target
+
+Progress = Callable[[str, int, int], None]
+"""Called with the name of a stage, steps done, steps in all."""
 
 N_NULL = 20
 """Permutations of the data in the null control."""
@@ -70,3 +74,8 @@ class Options:
                 found=repr(self.theta),
                 fix="give a number, auto, or l-curve",
             )
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Tell nobody of the progress."""
+    del stage, done, total

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -23,7 +22,7 @@ from unstill.weighting.holdout import HoldOut, hold_out
 from unstill.weighting.judged import fitted_scale, judge_weights
 from unstill.weighting.noise import intensities_of, null_weights_of, weights_at_theta
 from unstill.weighting.objective import Objective, Solution, lbfgs
-from unstill.weighting.options import Options
+from unstill.weighting.options import Options, Progress, silent
 from unstill.weighting.prepare import Prepared, map_of_orbits, prepare
 from unstill.weighting.problems import Problems
 from unstill.weighting.result import WeighResult
@@ -33,9 +32,6 @@ from unstill.weighting.table import MEMORY
 
 COLLAPSED = 3.0
 """N_eff below which weights have collapsed."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with the name of a stage, steps done, steps in all."""
 
 
 def weigh(
@@ -96,7 +92,7 @@ def weigh(
         weights collapse on fewer than three members.
     """
     options = options or Options()
-    told = progress or _silent
+    told = progress or silent
     ready = prepare(
         source,
         observed,
@@ -144,7 +140,7 @@ def weigh_prepared(
     progress: Progress | None = None,
 ) -> WeighResult:
     """Weigh members that were read before; see :func:`weigh`."""
-    told = progress or _silent
+    told = progress or silent
     table, data = ready.table, ready.observed
     held = hold_out(data, options.holdout, seed=options.seed)
     used = bragg if bragg is not None and bragg.weight > 0 else None
@@ -199,7 +195,7 @@ def weigh_by_sigmoids(
     It knows no prior, no θ and no sigma; see :mod:`unstill.weighting.sigmoid_cc`.
     Weights are its sigmoids divided by their sum.
     """
-    told = progress or _silent
+    told = progress or silent
     table, data = ready.table, ready.observed
     held = hold_out(data, options.holdout, seed=options.seed)
     permuted = [data.permuted([options.seed, number]) for number in range(options.n_null)]
@@ -339,7 +335,3 @@ def _check_collapse(weights: np.ndarray, prior: np.ndarray, options: Options) ->
             fix="raise θ, use --theta auto, give blocks of frames, or accept it with --force",
         )
     warnings.warn(f"the weights have collapsed: {found}", UnstillWarning, stacklevel=4)
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    del stage, done, total
