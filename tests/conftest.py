@@ -18,7 +18,13 @@ from jaxtyping import install_import_hook
 # Wrong shapes fail in the tests and cost users nothing. Rooms with numba kernels are left out:
 # a wrapped function cannot be compiled.
 install_import_hook(
-    ["unstill.crystal", "unstill.maps", "unstill.ensembles", "unstill.disorder"],
+    [
+        "unstill.crystal",
+        "unstill.maps",
+        "unstill.ensembles",
+        "unstill.disorder",
+        "unstill.experiment",
+    ],
     "shape_checks.typechecked",
 )
 

@@ -12,5 +12,6 @@ from unstill.maps.block_sums import BlockSums
 from unstill.maps.from_points import map_from_points
 from unstill.maps.intensity_map import IntensityMap
 from unstill.maps.merge_block_sums import merge_block_sums
+from unstill.maps.observations import Observations
 
-__all__ = ["BlockSums", "IntensityMap", "map_from_points", "merge_block_sums"]
+__all__ = ["BlockSums", "IntensityMap", "Observations", "map_from_points", "merge_block_sums"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from unstill.scattering.compiled import kernel
+from unstill.compiled import kernel
 from unstill.scattering.form_factors import Table, form_factors
 from unstill.scattering.gradients import Gradients, checked_cotangent
 from unstill.scattering.points import Points, checked_frac

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from unstill.scattering.compiled import kernel
+from unstill.compiled import kernel
 from unstill.shapes import Float
 
 

@@ -9,11 +9,12 @@ import numba
 
 
 def kernel(function: Callable[..., Any]) -> Any:
-    """Compile a function of arrays and numbers.
+    """Compile a function of arrays and numbers; it runs without the interpreter lock.
 
     Never with ``fastmath``: the same input gives the same bits on every run.
+    Without the lock, threads of one process share tables and run side by side.
     """
     try:
-        return numba.njit(cache=True, error_model="numpy")(function)
+        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:  # neither the package nor the home folder can be written
-        return numba.njit(error_model="numpy")(function)
+        return numba.njit(nogil=True, error_model="numpy")(function)

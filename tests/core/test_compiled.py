@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from unstill.scattering.compiled import kernel
+from unstill.compiled import kernel
 
 
 def test_kernels_compile_without_a_place_for_the_cache(monkeypatch):

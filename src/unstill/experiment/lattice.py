@@ -1,0 +1,138 @@
+"""A crystal as it was mounted: its lattice in the laboratory frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from unstill.crystal import Crystal
+from unstill.errors import InputError
+from unstill.experiment.rotation import between
+from unstill.shapes import Float, Matrix3
+
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """The setting matrix of a crystal, constant or drifting with the scan.
+
+    A has the reciprocal axes a*, b*, c* (Å⁻¹) as columns, in the laboratory
+    frame at goniometer angle 0: s = S R(φ) F A h.
+
+    Parameters
+    ----------
+    crystal
+        Unit cell and space group.
+    a_matrix
+        A, for the scan as a whole.
+    a_at_scan_points
+        ``(n_frames + 1, 3, 3)`` A at the beginning of every frame and at the
+        end of the last, or ``None``.
+    mosaicity
+        Half width of the orientation spread (degrees); 0 where unknown.
+
+    Raises
+    ------
+    InputError
+        If A is singular or not finite, or does not have the unit cell of the crystal within 2 %.
+    """
+
+    crystal: Crystal
+    a_matrix: Matrix3
+    a_at_scan_points: Float[np.ndarray, "scan_points 3 3"] | None = None
+    mosaicity: float = 0.0
+
+    def __post_init__(self) -> None:
+        matrix = np.asarray(self.a_matrix, dtype=float).reshape(3, 3)
+        object.__setattr__(self, "a_matrix", matrix)
+        if not np.all(np.isfinite(matrix)) or abs(np.linalg.det(matrix)) < 1e-12:
+            raise InputError(
+                "the setting matrix spans no lattice",
+                found=matrix.tolist(),
+                fix="give the three reciprocal axes in inverse angstroms, as columns",
+            )
+        lengths = np.linalg.norm(np.linalg.inv(matrix), axis=1)
+        if not np.allclose(lengths, self.crystal.unit_cell[:3], rtol=0.02):
+            raise InputError(
+                "the setting matrix has another unit cell than the crystal",
+                found=f"axes {lengths.round(3).tolist()} Å and cell {self.crystal.unit_cell}",
+                fix="give both in the same setting",
+            )
+        if self.a_at_scan_points is not None:
+            points = np.asarray(self.a_at_scan_points, dtype=float).reshape(-1, 3, 3)
+            if len(points) < 2 or not np.all(np.isfinite(points)):
+                raise InputError(
+                    "the setting matrices at scan points are unusable",
+                    found=f"{len(points)} matrices",
+                    fix="give one at the beginning of each frame and one at the end of the last",
+                )
+            object.__setattr__(self, "a_at_scan_points", points)
+
+    @classmethod
+    def from_axes(
+        cls, axes: Float[np.ndarray, "3 3"], space_group: str, **more: object
+    ) -> Lattice:
+        """Make a lattice from direct axes a, b, c (Å), as rows, at goniometer angle 0."""
+        rows = np.asarray(axes, dtype=float).reshape(3, 3)
+        return cls(Crystal(cell_of(rows), space_group), np.linalg.inv(rows), **more)  # type: ignore[arg-type]
+
+    @classmethod
+    def oriented(
+        cls, crystal: Crystal, u_matrix: Float[np.ndarray, "3 3"], **more: object
+    ) -> Lattice:
+        """Make a lattice from a crystal and its orientation U, A = U B.
+
+        B = fractionalisation matrix transposed: a along x, b in the xy plane.
+        """
+        return cls(crystal, np.asarray(u_matrix) @ crystal.fractionalization_matrix.T, **more)  # type: ignore[arg-type]
+
+    @property
+    def u_matrix(self) -> Matrix3:
+        """Orientation U = A B⁻¹."""
+        return nearest_rotation(self.a_matrix @ self.crystal.orthogonalization_matrix.T)
+
+    def part(self, start: int, stop: int) -> Lattice:
+        """Return the lattice of the frames ``start`` to ``stop`` (excluded)."""
+        if self.a_at_scan_points is None:
+            return self
+        return replace(self, a_at_scan_points=self.a_at_scan_points[start : stop + 1])
+
+    def a_at(self, position: float) -> Matrix3:
+        """Return the setting matrix at a position in frames; i + 0.5 is the middle of frame i.
+
+        Between scan points the orientation turns at constant speed and the
+        reciprocal metric changes linearly.
+        """
+        points = self.a_at_scan_points
+        if points is None:
+            return self.a_matrix
+        at = min(max(position, 0.0), len(points) - 1.0)
+        i = min(int(at), len(points) - 2)
+        share = at - i
+        (u0, b0), (u1, b1) = polar(points[i]), polar(points[i + 1])
+        matrix: np.ndarray = between(u0, u1, share) @ ((1 - share) * b0 + share * b1)
+        return matrix
+
+
+def cell_of(axes: Float[np.ndarray, "3 3"]) -> tuple[float, float, float, float, float, float]:
+    """Return the unit cell (Å, degrees) of direct axes given as rows."""
+    lengths = np.linalg.norm(axes, axis=1)
+    cosines = [
+        float(axes[i] @ axes[j] / (lengths[i] * lengths[j])) for i, j in ((1, 2), (0, 2), (0, 1))
+    ]
+    alpha, beta, gamma = (float(np.degrees(np.arccos(np.clip(value, -1, 1)))) for value in cosines)
+    a, b, c = (float(value) for value in lengths)
+    return a, b, c, alpha, beta, gamma
+
+
+def polar(matrix: Matrix3) -> tuple[Matrix3, Matrix3]:
+    """Split a matrix into a rotation and a symmetric stretch, A = U P."""
+    rotation = nearest_rotation(matrix)
+    return rotation, rotation.T @ matrix
+
+
+def nearest_rotation(matrix: Matrix3) -> Matrix3:
+    """Rotation nearest to a matrix; keeps the hand of left-handed axes."""
+    left, _, right = np.linalg.svd(matrix)
+    rotation: np.ndarray = left @ right
+    return rotation
