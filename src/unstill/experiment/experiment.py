@@ -36,11 +36,14 @@ class Experiment:
         Where the frames are.
     name
         What people call it.
+    identifier
+        Unique mark that ties it to a table of reflections; empty if there is none.
 
     Raises
     ------
     InputError
-        If there is a scan and no goniometer.
+        If there is a scan and no goniometer, or the lattice drifts over another
+        number of frames than the scan has.
     """
 
     beam: Beam
@@ -50,17 +53,25 @@ class Experiment:
     lattice: Lattice | None = None
     images: ImageSet = field(default_factory=ImageSet)
     name: str = ""
+    identifier: str = ""
 
     def __post_init__(self) -> None:
         if self.scan is not None and self.goniometer is None:
             raise InputError(
                 "a scan needs a goniometer", found="none", fix="give its rotation axis"
             )
+        points = None if self.lattice is None else self.lattice.a_at_scan_points
+        if points is not None and len(points) != self.n_frames + 1:
+            raise InputError(
+                "the setting matrices at scan points do not match the scan",
+                found=f"{len(points)} matrices for {self.n_frames} frames",
+                fix="give one at the beginning of each frame and one at the end of the last",
+            )
 
     @property
     def is_still(self) -> bool:
         """Whether this is a single frame of a crystal that does not turn."""
-        return self.scan is None
+        return self.scan is None or (self.scan.n_frames == 1 and self.scan.phi_width == 0)
 
     @property
     def n_frames(self) -> int:

@@ -20,6 +20,8 @@ class ImageSet:
         For files that hold several frames: which ones, counted from 0; empty means all.
     mask
         Path of a file with pixels to mask; empty if there is none.
+    gain, pedestal
+        Paths of files with the gain and the pedestal of every pixel; empty if there are none.
     folder
         Folder that relative paths start from.
     """
@@ -28,6 +30,8 @@ class ImageSet:
     paths: tuple[str, ...] = ()
     indices: tuple[int, ...] = ()
     mask: str = ""
+    gain: str = ""
+    pedestal: str = ""
     folder: str = "."
 
     def __bool__(self) -> bool:

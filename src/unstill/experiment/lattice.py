@@ -120,7 +120,10 @@ def cell_of(axes: Float[np.ndarray, "3 3"]) -> tuple[float, float, float, float,
     cosines = [
         float(axes[i] @ axes[j] / (lengths[i] * lengths[j])) for i, j in ((1, 2), (0, 2), (0, 1))
     ]
-    alpha, beta, gamma = (float(np.degrees(np.arccos(np.clip(value, -1, 1)))) for value in cosines)
+    # Ten decimals: so that a right angle is one.
+    alpha, beta, gamma = (
+        round(float(np.degrees(np.arccos(np.clip(value, -1, 1)))), 10) for value in cosines
+    )
     a, b, c = (float(value) for value in lengths)
     return a, b, c, alpha, beta, gamma
 

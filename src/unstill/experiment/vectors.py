@@ -27,5 +27,7 @@ def unit_vector(values: Sequence[float], name: str) -> Vector:
             found=tuple(values),
             fix="give three numbers that are not all zero",
         )
-    x, y, z = (float(value) for value in vector / np.linalg.norm(vector))
+    length = float(np.linalg.norm(vector))
+    # What has length 1 up to rounding stays bit for bit, so that it can be written and read.
+    x, y, z = (float(value) for value in (vector if abs(length - 1) < 1e-15 else vector / length))
     return x, y, z
