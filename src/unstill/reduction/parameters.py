@@ -1,0 +1,242 @@
+"""Everything that can be set in a reduction, by step, with defaults that work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal
+
+from unstill.errors import InputError
+
+
+def _is(default: Any, meaning: str, unit: str = "") -> Any:
+    return field(default=default, metadata={"meaning": meaning, "unit": unit})
+
+
+@dataclass(frozen=True)
+class FramesParameters:
+    """Which frames of which sweeps, and whom to believe about their angles."""
+
+    scan: Literal["header", "expt"] = _is(
+        "header",
+        "whom to believe where the image headers contradict the scan of the experiment",
+    )
+    images: tuple[str, ...] = _is(
+        (), "images in place of those that the experiments name: patterns or files"
+    )
+    space_group: str | None = _is(None, "in place of that of the experiments")
+    d_min: float | None = _is(None, "high-resolution limit; the corner of the detector", "Å")
+    d_max: float | None = _is(None, "low-resolution limit; the beam stop", "Å")
+
+
+@dataclass(frozen=True)
+class PeaksParameters:
+    """How Bragg peaks are found and kept out of the map."""
+
+    cutoff: float = _is(
+        3.0, "half axes of the ellipsoid that is masked about a Bragg position", "sigma"
+    )
+    max_frames: int = _is(40, "frames of a sweep that the shape is fitted to, evenly spread")
+
+
+@dataclass(frozen=True)
+class BackgroundParameters:
+    """How sweeps without a crystal become a smooth background."""
+
+    bin_pixels: int = _is(20, "size of the bins on the detector", "pixels")
+    bin_phi: float = _is(10.0, "size of the bins along the rotation", "degrees")
+    check: bool = _is(True, "compare exposure, distance, energy and transmission with the data")
+
+
+@dataclass(frozen=True)
+class IntegrateParameters:
+    """How pixels are summed into voxels."""
+
+    divisions: tuple[int, int, int] = _is((4, 4, 4), "voxels a reciprocal-lattice vector: h, k, l")
+    fine: tuple[int, int, int] | None = _is(
+        None, "voxels of a second, fine map from the same pass over the images"
+    )
+    max_spread: float = _is(1.0, "largest rotation that one observation spans", "degrees")
+
+
+@dataclass(frozen=True)
+class CrystalsParameters:
+    """Which of several crystals belong together, and how each is indexed."""
+
+    ambiguity: bool = _is(True, "bring crystals to one indexing where the lattice allows several")
+    select: bool = _is(True, "drop crystals whose cell or intensities do not fit the others")
+    max_cell_difference: float = _is(0.01, "largest relative difference of a cell axis", "")
+    min_cc: float = _is(0.3, "smallest correlation with the other crystals")
+
+
+@dataclass(frozen=True)
+class ScaleParameters:
+    """What is fitted so that observations of one intensity agree."""
+
+    curves: tuple[str, ...] = _is(
+        ("b",), "b scale against angle, a absorption, c offset, d detector; empty leaves all at 1"
+    )
+    outlier_sigma: float = _is(
+        5.0, "observations farther than this from the others are left out, both ways", "sigma"
+    )
+
+
+@dataclass(frozen=True)
+class MergeParameters:
+    """How observations become a map."""
+
+    symmetry: bool = _is(True, "average over the Laue group; false keeps P 1, Friedel mates apart")
+    shells: int = _is(20, "resolution shells of the statistics")
+
+
+@dataclass(frozen=True)
+class MapParameters:
+    """What is written."""
+
+    formats: tuple[str, ...] = _is((".nxs", ".mtz", ".ccp4"), "of the map; the first is the map")
+    absolute: bool = _is(False, "bring the map to electrons squared a unit cell (Krogh-Moe)")
+    compton: bool = _is(False, "subtract inelastic scattering; needs the absolute scale")
+    contents: str = _is("", "coordinates of what is in the cell, for the absolute scale")
+
+
+@dataclass(frozen=True)
+class ReduceParameters:
+    """All parameters of a reduction.
+
+    Examples
+    --------
+    >>> given = ReduceParameters.from_dict({"integrate": {"divisions": [2, 2, 2]}})
+    >>> given.integrate.divisions, given.scale.curves
+    ((2, 2, 2), ('b',))
+    """
+
+    frames: FramesParameters = field(default_factory=FramesParameters)
+    peaks: PeaksParameters = field(default_factory=PeaksParameters)
+    background: BackgroundParameters = field(default_factory=BackgroundParameters)
+    integrate: IntegrateParameters = field(default_factory=IntegrateParameters)
+    crystals: CrystalsParameters = field(default_factory=CrystalsParameters)
+    scale: ScaleParameters = field(default_factory=ScaleParameters)
+    merge: MergeParameters = field(default_factory=MergeParameters)
+    map: MapParameters = field(default_factory=MapParameters)
+    seed: int = _is(0, "of the random halves")
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any], *, source: str = "") -> ReduceParameters:
+        """Make parameters from nested mappings; what is not given keeps its default.
+
+        Raises
+        ------
+        InputError
+            If a key is unknown or a value of the wrong kind.
+        """
+        return cls().updated(given, source=source)
+
+    def updated(self, given: Mapping[str, Any], *, source: str = "") -> ReduceParameters:
+        """Return parameters with some changed, from nested mappings.
+
+        Raises
+        ------
+        InputError
+            If a key is unknown or a value of the wrong kind.
+        """
+        groups = {item.name: getattr(self, item.name) for item in fields(self)}
+        _check_names(given, groups, "a group or parameter", source)
+        changes: dict[str, Any] = {}
+        for name, values in given.items():
+            if name == "seed":
+                changes[name] = converted(values, _hint(self, name), name, source)
+                continue
+            group = groups[name]
+            if not isinstance(values, Mapping):
+                raise _wrong(name, values, "a table of parameters", source)
+            known = {item.name for item in fields(group)}
+            _check_names(values, known, f"a parameter of [{name}]", source)
+            changes[name] = replace(
+                group,
+                **{
+                    key: converted(value, _hint(group, key), f"{name}.{key}", source)
+                    for key, value in values.items()
+                },
+            )
+        return replace(self, **changes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Nested dictionaries of all parameters."""
+        return asdict(self)
+
+
+def _hint(group: Any, name: str) -> str:
+    return str(next(item.type for item in fields(group) if item.name == name))
+
+
+def _check_names(given: Any, known: Any, what: str, source: str) -> None:
+    from difflib import get_close_matches
+
+    for name in given:
+        if name not in known:
+            near = get_close_matches(name, list(known), n=1, cutoff=0.4)
+            fix = f"did you mean {near[0]}? " if near else ""
+            raise InputError(
+                f"{name!r} is not {what}",
+                found=source or name,
+                fix=f"{fix}there are: {', '.join(known)}",
+            )
+
+
+def _wrong(name: str, value: Any, wanted: str, source: str) -> InputError:
+    return InputError(
+        f"{name} has the wrong kind of value",
+        found=f"{value!r}{f' in {source}' if source else ''}",
+        fix=f"give {wanted}",
+    )
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+_KINDS: dict[str, tuple[Any, Any, str]] = {
+    "bool": (lambda v: isinstance(v, bool), bool, "true or false"),
+    "int": (_integer, int, "a whole number"),
+    "float": (_number, float, "a number"),
+    "str": (lambda v: isinstance(v, str), str, "a text"),
+    "tuple[str, ...]": (
+        lambda v: isinstance(v, (list, tuple)) and all(isinstance(i, str) for i in v),
+        tuple,
+        "a list of texts",
+    ),
+    "tuple[int, int, int]": (
+        lambda v: (
+            isinstance(v, (list, tuple)) and len(v) == 3 and all(_integer(i) and i > 0 for i in v)
+        ),
+        tuple,
+        "three positive whole numbers",
+    ),
+}
+
+
+def converted(value: Any, hint: str, name: str, source: str = "") -> Any:
+    """Return a value as its annotation wants it.
+
+    Raises
+    ------
+    InputError
+        If it cannot be.
+    """
+    if hint.endswith(" | None"):
+        if value is None:
+            return None
+        hint = hint.removesuffix(" | None")
+    if hint.startswith("Literal["):
+        choices = [item.strip(" '\"") for item in hint[8:-1].split(",")]
+        if value not in choices:
+            raise _wrong(name, value, f"one of {', '.join(choices)}", source)
+        return value
+    fits, kind, wanted = _KINDS[hint]
+    if not fits(value):
+        raise _wrong(name, value, wanted, source)
+    return kind(value)
