@@ -1,4 +1,4 @@
-"""Parameters: defaults that are documented, files that come back the same, typos that are named."""
+"""Parameters: documented, the same when read back; typos are named."""
 
 from __future__ import annotations
 
