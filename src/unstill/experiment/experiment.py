@@ -87,7 +87,24 @@ class Experiment:
         InputError
             If the experiment is not indexed.
         """
-        return self._lattice().crystal
+        return self.indexed_lattice.crystal
+
+    @property
+    def indexed_lattice(self) -> Lattice:
+        """The lattice.
+
+        Raises
+        ------
+        InputError
+            If the experiment is not indexed.
+        """
+        if self.lattice is None:
+            raise InputError(
+                "the experiment has no crystal",
+                found=self.name or "an experiment before indexing",
+                fix="index it first: unstill index IMAGES --unit-cell a,b,c,alpha,beta,gamma",
+            )
+        return self.lattice
 
     def phi(self, position: float) -> float:
         """Rotation angle (degrees) at a position in frames; 0 for a still."""
@@ -101,7 +118,7 @@ class Experiment:
         InputError
             If the experiment is not indexed.
         """
-        matrix = self._lattice().a_at(position)
+        matrix = self.indexed_lattice.a_at(position)
         if self.goniometer is None:
             return matrix
         turned: np.ndarray = self.goniometer.rotation(self.phi(position)) @ matrix
@@ -121,12 +138,3 @@ class Experiment:
             scan=None if self.scan is None else self.scan.part(start, stop),
             lattice=None if self.lattice is None else self.lattice.part(start, stop),
         )
-
-    def _lattice(self) -> Lattice:
-        if self.lattice is None:
-            raise InputError(
-                "the experiment has no crystal",
-                found=self.name or "an experiment before indexing",
-                fix="index it first: unstill index IMAGES --unit-cell a,b,c,alpha,beta,gamma",
-            )
-        return self.lattice

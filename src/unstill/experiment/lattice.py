@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -97,21 +98,29 @@ class Lattice:
             return self
         return replace(self, a_at_scan_points=self.a_at_scan_points[start : stop + 1])
 
-    def a_at(self, position: float) -> Matrix3:
-        """Return the setting matrix at a position in frames; i + 0.5 is the middle of frame i.
+    def a_at(self, position: float | np.ndarray) -> Float[np.ndarray, "*positions 3 3"]:
+        """Return the setting matrix at positions in frames; i + 0.5 is the middle of frame i.
 
         Between scan points the orientation turns at constant speed and the
-        reciprocal metric changes linearly.
+        reciprocal metric changes linearly; beyond the ends it stays as it is there.
         """
-        points = self.a_at_scan_points
-        if points is None:
-            return self.a_matrix
-        at = min(max(position, 0.0), len(points) - 1.0)
-        i = min(int(at), len(points) - 2)
+        at = np.asarray(position, dtype=float)
+        if self.a_at_scan_points is None:
+            constant: np.ndarray = np.broadcast_to(self.a_matrix, (*at.shape, 3, 3))
+            return constant
+        u, b = self._polar_at_scan_points
+        at = np.clip(at, 0.0, len(u) - 1.0)
+        i = np.minimum(at.astype(int), len(u) - 2)
         share = at - i
-        (u0, b0), (u1, b1) = polar(points[i]), polar(points[i + 1])
-        matrix: np.ndarray = between(u0, u1, share) @ ((1 - share) * b0 + share * b1)
-        return matrix
+        part = share[..., None, None]
+        stretch = (1 - part) * b[i] + part * b[i + 1]
+        matrices: np.ndarray = between(u[i], u[i + 1], share) @ stretch
+        return matrices
+
+    @cached_property
+    def _polar_at_scan_points(self) -> tuple[np.ndarray, np.ndarray]:
+        assert self.a_at_scan_points is not None
+        return polar(self.a_at_scan_points)
 
 
 def cell_of(axes: Float[np.ndarray, "3 3"]) -> tuple[float, float, float, float, float, float]:
@@ -128,13 +137,17 @@ def cell_of(axes: Float[np.ndarray, "3 3"]) -> tuple[float, float, float, float,
     return a, b, c, alpha, beta, gamma
 
 
-def polar(matrix: Matrix3) -> tuple[Matrix3, Matrix3]:
-    """Split a matrix into a rotation and a symmetric stretch, A = U P."""
+def polar(
+    matrix: Float[np.ndarray, "*matrices 3 3"],
+) -> tuple[Float[np.ndarray, "*matrices 3 3"], Float[np.ndarray, "*matrices 3 3"]]:
+    """Split matrices into a rotation and a symmetric stretch, A = U P."""
     rotation = nearest_rotation(matrix)
-    return rotation, rotation.T @ matrix
+    return rotation, np.swapaxes(rotation, -1, -2) @ matrix
 
 
-def nearest_rotation(matrix: Matrix3) -> Matrix3:
+def nearest_rotation(
+    matrix: Float[np.ndarray, "*matrices 3 3"],
+) -> Float[np.ndarray, "*matrices 3 3"]:
     """Rotation nearest to a matrix; keeps the hand of left-handed axes."""
     left, _, right = np.linalg.svd(matrix)
     rotation: np.ndarray = left @ right

@@ -55,12 +55,25 @@ def lab_positions(
     )
     if not (panel.parallax and panel.mu > 0 and panel.thickness > 0):
         return position
+    corrected: np.ndarray = position - parallax_shift(panel, position)
+    return corrected
+
+
+def parallax_shift(
+    panel: Panel, position: Float[np.ndarray, "*pixels 3"]
+) -> Float[np.ndarray, "*pixels 3"]:
+    """How far along the panel rays travel in the sensor before they are absorbed (mm).
+
+    The last term of :func:`lab_positions`, of uncorrected positions on the panel.
+    """
+    f_axis, s_axis = np.array(panel.fast_axis), np.array(panel.slow_axis)
     along = position / np.linalg.norm(position, axis=-1, keepdims=True)
     path = panel.thickness / np.abs(along @ panel.normal)
     depth = 1 / panel.mu - (path + 1 / panel.mu) * np.exp(-panel.mu * path)
-    shift = (along @ f_axis)[..., None] * f_axis + (along @ s_axis)[..., None] * s_axis
-    corrected: np.ndarray = position - depth[..., None] * shift
-    return corrected
+    shift: np.ndarray = depth[..., None] * (
+        (along @ f_axis)[..., None] * f_axis + (along @ s_axis)[..., None] * s_axis
+    )
+    return shift
 
 
 def scattering_vectors(

@@ -29,8 +29,10 @@ def rotation_about(
 
 
 def between(
-    first: Float[np.ndarray, "3 3"], second: Float[np.ndarray, "3 3"], share: float
-) -> Float[np.ndarray, "3 3"]:
+    first: Float[np.ndarray, "*rotations 3 3"],
+    second: Float[np.ndarray, "*rotations 3 3"],
+    share: float | np.ndarray,
+) -> Float[np.ndarray, "*rotations 3 3"]:
     """Rotation that lies the given share of the way from the first to the second.
 
     Along the shortest arc, at constant speed (spherical interpolation).
@@ -38,16 +40,25 @@ def between(
     Parameters
     ----------
     first, second
-        Rotation matrices.
+        Rotation matrices, less than half a turn apart.
     share
-        0 gives the first, 1 the second.
+        0 gives the first, 1 the second; one number, or one for every pair.
     """
-    step = second @ first.T
-    # Axis times 2 sin(angle); between neighbouring scan points the angle is small.
-    twist = np.array([step[2, 1] - step[1, 2], step[0, 2] - step[2, 0], step[1, 0] - step[0, 1]])
-    size = float(np.linalg.norm(twist))
-    if size < 1e-14:
-        return first
-    angle = np.degrees(np.arctan2(size, np.trace(step) - 1))
-    rotation: np.ndarray = rotation_about(twist / size, share * angle) @ first
+    step = second @ np.swapaxes(first, -1, -2)
+    # Axis times 2 sin(angle).
+    twist = np.stack(
+        [
+            step[..., 2, 1] - step[..., 1, 2],
+            step[..., 0, 2] - step[..., 2, 0],
+            step[..., 1, 0] - step[..., 0, 1],
+        ],
+        axis=-1,
+    )
+    size = np.linalg.norm(twist, axis=-1)
+    angle = np.arctan2(size, np.trace(step, axis1=-2, axis2=-1) - 1) * np.asarray(share)
+    x, y, z = np.moveaxis(twist / np.where(size > 0, size, 1.0)[..., None], -1, 0)
+    zero = np.zeros_like(x)
+    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=-1).reshape(*x.shape, 3, 3)
+    sine, rest = np.sin(angle)[..., None, None], 1 - np.cos(angle)[..., None, None]
+    rotation: np.ndarray = (np.eye(3) + sine * cross + rest * (cross @ cross)) @ first
     return rotation
