@@ -218,7 +218,16 @@ def _one_of_each_pair(vectors: np.ndarray) -> np.ndarray:
 
 
 @kernel
-def _add_analytic(out, s, matrix, metric, quartic, waves, neighbours, numbers):  # type: ignore[no-untyped-def]
+def _add_analytic(
+    out: np.ndarray,
+    s: np.ndarray,
+    matrix: np.ndarray,
+    metric: np.ndarray,
+    quartic: np.ndarray,
+    waves: np.ndarray,
+    neighbours: np.ndarray,
+    numbers: np.ndarray,
+) -> None:
     scale, b_factor, anisotropy, modulation, halo, width, isotropic = numbers
     two_pi = 2 * math.pi
     for n in range(len(out)):

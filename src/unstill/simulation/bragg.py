@@ -230,9 +230,19 @@ def _peaks(
 
 
 @kernel
-def _add_bragg(  # type: ignore[no-untyped-def]
-    out, s, matrices, middle, to_s, table, start, size, spread, travel, weight
-):  # fmt: skip
+def _add_bragg(
+    out: np.ndarray,
+    s: np.ndarray,
+    matrices: np.ndarray,
+    middle: np.ndarray,
+    to_s: np.ndarray,
+    table: np.ndarray,
+    start: np.ndarray,
+    size: float,
+    spread: float,
+    travel: float,
+    weight: float,
+) -> None:
     n0, n1, n2 = table.shape
     steps = len(matrices)
     norm = (2 * math.pi) ** 1.5

@@ -117,7 +117,7 @@ class SimulatedFrames:
         return FrameHeader(
             phi_start=None if scan is None else float(scan.phi(index)),
             phi_width=None if scan is None else scan.phi_width,
-            exposure_time=self._seconds(index),
+            exposure_time=self.seconds(index),
             wavelength=experiment.beam.wavelength,
             distance=panel.distance,
             beam_center=beam_center(experiment),
@@ -164,7 +164,8 @@ class SimulatedFrames:
             )
         return index
 
-    def _seconds(self, index: int) -> float:
+    def seconds(self, index: int) -> float:
+        """Exposure time of a frame (s)."""
         scan = self.experiment.scan
         known = 0.0 if scan is None else float(scan.exposure_times[index])
         return known if known > 0 else self.exposure_time
@@ -173,7 +174,7 @@ class SimulatedFrames:
         """Mean counts of one panel, some rows at a time."""
         experiment = self.experiment
         phi = experiment.phi(index + 0.5)
-        seconds = self._seconds(index) * experiment.beam.transmission * self.faults.beam(index)
+        seconds = self.seconds(index) * experiment.beam.transmission * self.faults.beam(index)
         settings = self._settings(index)
         for rows, s, response, places in self._chunks(number):
             rate: Any = 0.0
@@ -228,7 +229,7 @@ class SimulatedFrames:
 
     def _dose(self, index: int) -> float:
         """Seconds of exposure until the middle of a frame."""
-        return sum(self._seconds(i) for i in range(index)) + self._seconds(index) / 2
+        return sum(self.seconds(i) for i in range(index)) + self.seconds(index) / 2
 
     def _chunks(self, number: int) -> Iterator[tuple[slice, np.ndarray, np.ndarray, Places]]:
         panel = self.experiment.detector.panels[number]
@@ -303,7 +304,7 @@ def flux_for(
         intensity = truth.at(s @ experiment.hkl_matrix(0.5).T)
         seen = intensity * response_at(experiment, number, x, y)
         total, n = total + float(seen.sum()), n + seen.size
-    return mean_counts / (total / n * frames._seconds(0) * experiment.beam.transmission)
+    return mean_counts / (total / n * frames.seconds(0) * experiment.beam.transmission)
 
 
 def response_at(experiment: Experiment, number: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:

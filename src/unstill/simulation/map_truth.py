@@ -118,7 +118,15 @@ class MapTruth:
 
 
 @kernel
-def _add_map(out, s, matrix, values, start, weight, outside):  # type: ignore[no-untyped-def]
+def _add_map(
+    out: np.ndarray,
+    s: np.ndarray,
+    matrix: np.ndarray,
+    values: np.ndarray,
+    start: np.ndarray,
+    weight: float,
+    outside: float,
+) -> None:
     n0, n1, n2 = values.shape
     for n in range(len(out)):
         h = matrix[0, 0] * s[n, 0] + matrix[0, 1] * s[n, 1] + matrix[0, 2] * s[n, 2] - start[0]

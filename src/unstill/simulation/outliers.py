@@ -72,7 +72,7 @@ class Outliers:
 
 
 @kernel
-def _uniform(seed, block, h, k, l):  # type: ignore[no-untyped-def]
+def _uniform(seed: int, block: int, h: int, k: int, l: int) -> float:
     """One number in [0, 1) from five (splitmix64 as a hash)."""
     state = np.uint64(seed) + np.uint64(0x9E3779B97F4A7C15)
     for value in (block, h, k, l):
@@ -85,7 +85,9 @@ def _uniform(seed, block, h, k, l):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _label(out, index, block, seed, bright, dark):  # type: ignore[no-untyped-def]
+def _label(
+    out: np.ndarray, index: np.ndarray, block: np.ndarray, seed: int, bright: float, dark: float
+) -> None:
     for n in range(len(out)):
         u = _uniform(seed, block[n], index[n, 0], index[n, 1], index[n, 2])
         if u < bright:
@@ -95,9 +97,17 @@ def _label(out, index, block, seed, bright, dark):  # type: ignore[no-untyped-de
 
 
 @kernel
-def _multiply(  # type: ignore[no-untyped-def]
-    out, s, matrix, block, seed, bright, dark, bright_factor, dark_factor
-):  # fmt: skip
+def _multiply(
+    out: np.ndarray,
+    s: np.ndarray,
+    matrix: np.ndarray,
+    block: int,
+    seed: int,
+    bright: float,
+    dark: float,
+    bright_factor: float,
+    dark_factor: float,
+) -> None:
     for n in range(len(out)):
         x, y, z = s[n, 0], s[n, 1], s[n, 2]
         h = round(matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z)
