@@ -1,0 +1,386 @@
+"""One pass over a frame: place every pixel, leave out what is no diffuse signal, sum by voxel.
+
+Row by row: hkl = M s exactly for every pixel, in double precision; the distance
+to the nearest reflection; what the pixel is worth; then runs of pixels of one
+voxel along the row are summed in registers and flushed into a table that is
+hashed by voxel. The first step is plain arithmetic on rows, which the compiler
+turns into vector instructions; the table is touched once a run, not once a pixel.
+
+Everything is done on one thread in one order, so the sums are the same to the
+last bit however many blocks are worked on at once.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from unstill.compiled import kernel
+from unstill.experiment import INVALID, OVERLOADED
+from unstill.reduction.absences import is_absent
+
+UNUSABLE, INVALID_VALUE, TOO_HIGH, STRONG, MASKED, USED = range(6)
+N_STATES = 6
+"""What became of a pixel; every pixel is in one of these states."""
+
+N_PIXELS, COUNTS, EXPOSURE, X, Y, PHI, S, BACKGROUND, BACKGROUND_SIGMA, VOLUME = range(10)
+N_SUMS = 10
+"""Columns of the sums of a voxel; X to S are weighted with the exposure."""
+
+
+class Pixels(NamedTuple):
+    """What is known of a panel before the frame is read; see ``tables.PanelTable``."""
+
+    s: np.ndarray
+    response: np.ndarray
+    zone: np.ndarray
+    panel: int
+    # λ-scaled factors of the swept volume, see ``volume_factors``.
+    volume: np.ndarray
+
+
+class Rules(NamedTuple):
+    """Which pixels count.
+
+    ``limits`` (n_zones + 1,) largest value a zone, ``low`` and ``high`` the trusted range,
+    ``peak`` r0, the whitening matrix Σ^{-1/2} (lower triangle, row by row) and cutoff²,
+    ``absent`` the absence rules.
+    """
+
+    limits: np.ndarray
+    low: int
+    high: int
+    peak: np.ndarray
+    absent: np.ndarray
+
+
+class Moment(NamedTuple):
+    """One frame: setting, angle, time, how values become photons, and the background.
+
+    ``rate`` and ``rate_sigma`` (photons a second and a pixel) stand on nodes at
+    x0 + i dx and y0 + j dy; ``nodes`` is x0, dx, y0, dy.
+    """
+
+    matrix: np.ndarray
+    phi: float
+    time: float
+    pedestal: float
+    gain: float
+    rate: np.ndarray
+    rate_sigma: np.ndarray
+    nodes: np.ndarray
+
+
+class VoxelTable(NamedTuple):
+    """Open addressing: ``slots[place]`` is the row of ``sums`` of the voxel ``keys[place]``.
+
+    ``slot_keys`` are the keys of the rows, ``used`` (1,) their number,
+    ``divisions`` (3,) float64, ``box`` (6,) int64 offsets and sizes along h, k, l.
+    """
+
+    keys: np.ndarray
+    slots: np.ndarray
+    slot_keys: np.ndarray
+    sums: np.ndarray
+    used: np.ndarray
+    divisions: np.ndarray
+    box: np.ndarray
+
+
+@kernel
+def add_frame(
+    values: np.ndarray,
+    pixels: Pixels,
+    rules: Rules,
+    moment: Moment,
+    coarse: VoxelTable,
+    fine: VoxelTable,
+    with_fine: bool,
+    states: np.ndarray,
+    zone_pixels: np.ndarray,
+    zone_values: np.ndarray,
+    first_row: int,
+) -> int:
+    """Add the rows of one panel of one frame, from ``first_row`` on, to the tables.
+
+    Parameters
+    ----------
+    values
+        ``(slow, fast)`` int32.
+    states
+        ``(N_STATES,)`` int64; pixels by state are added.
+    zone_pixels, zone_values
+        ``(n_zones + 1,)`` int64; used pixels and their values are added.
+
+    Returns
+    -------
+    row
+        The first that was not added since a table is nearly full: enlarge it
+        and go on from there. The number of rows when done.
+    """
+    n_rows, width = values.shape
+    hkl = np.empty((3, width))
+    near = np.empty(width, np.uint8)
+    state = np.empty(width, np.uint8)
+    keys = np.empty(width, np.int64)
+    for y in range(first_row, n_rows):
+        if coarse.used[0] + width > len(coarse.slot_keys):
+            return int(y)
+        if with_fine and fine.used[0] + width > len(fine.slot_keys):
+            return int(y)
+        _place_row(pixels.s, y, moment.matrix, rules.peak, hkl, near)
+        _judge_row(values[y], pixels.zone[y], rules, hkl, near, state, states)
+        _key_row(hkl, coarse.divisions, coarse.box, pixels.panel, keys)
+        _sum_row(values, y, pixels, moment, keys, state, coarse)
+        _sum_zones(values[y], pixels.zone[y], state, zone_pixels, zone_values)
+        if with_fine:
+            _key_row(hkl, fine.divisions, fine.box, pixels.panel, keys)
+            _sum_row(values, y, pixels, moment, keys, state, fine)
+    return int(n_rows)
+
+
+@kernel
+def _place_row(
+    s: np.ndarray, y: int, m: np.ndarray, peak: np.ndarray, hkl: np.ndarray, near: np.ndarray
+) -> None:
+    """Hkl = M s, and whether |Σ^{-1/2} (h − round(h) − r0)| < cutoff."""
+    s0, s1, s2 = s[0, y], s[1, y], s[2, y]
+    out0, out1, out2 = hkl[0], hkl[1], hkl[2]
+    m00, m01, m02 = m[0, 0], m[0, 1], m[0, 2]
+    m10, m11, m12 = m[1, 0], m[1, 1], m[1, 2]
+    m20, m21, m22 = m[2, 0], m[2, 1], m[2, 2]
+    r0, r1, r2 = peak[0], peak[1], peak[2]
+    w00, w10, w11, w20, w21, w22 = peak[3], peak[4], peak[5], peak[6], peak[7], peak[8]
+    limit = peak[9]
+    for x in range(len(near)):
+        a, b, c = np.float64(s0[x]), np.float64(s1[x]), np.float64(s2[x])
+        h = m00 * a + m01 * b + m02 * c
+        k = m10 * a + m11 * b + m12 * c
+        l = m20 * a + m21 * b + m22 * c
+        out0[x], out1[x], out2[x] = h, k, l
+        u = h - np.floor(h + 0.5) - r0
+        v = k - np.floor(k + 0.5) - r1
+        w = l - np.floor(l + 0.5) - r2
+        p = w00 * u
+        q = w10 * u + w11 * v
+        r = w20 * u + w21 * v + w22 * w
+        near[x] = p * p + q * q + r * r < limit
+
+
+@kernel
+def _judge_row(
+    values: np.ndarray,
+    zone: np.ndarray,
+    rules: Rules,
+    hkl: np.ndarray,
+    near: np.ndarray,
+    state: np.ndarray,
+    states: np.ndarray,
+) -> None:
+    """State of every pixel of a row."""
+    limits, low, high = rules.limits, rules.low, rules.high
+    n_used = 0
+    last_h, last_k, last_l, last_absent = 0, 0, 0, False
+    for x in range(len(values)):
+        value = values[x]
+        # The usual case first: it costs one table look-up.
+        if near[x] == 0 and low <= value <= high and value <= limits[zone[x]]:
+            state[x] = USED
+            n_used += 1
+            continue
+        found = _odd_state(value, zone[x], low, high)
+        if found == USED and near[x]:
+            h = int(np.floor(hkl[0, x] + 0.5))
+            k = int(np.floor(hkl[1, x] + 0.5))
+            l = int(np.floor(hkl[2, x] + 0.5))
+            if h != last_h or k != last_k or l != last_l:
+                last_h, last_k, last_l = h, k, l
+                last_absent = is_absent(h, k, l, rules.absent)
+            if not last_absent:
+                found = MASKED
+        if found == USED and value > limits[zone[x]]:
+            found = STRONG
+        state[x] = found
+        states[found] += 1
+    states[USED] += n_used
+
+
+@kernel
+def _odd_state(value: int, zone: int, low: int, high: int) -> int:
+    if zone == 0:
+        return UNUSABLE
+    if value == OVERLOADED or value > high:
+        return TOO_HIGH
+    if value == INVALID or value < low:
+        return INVALID_VALUE
+    return USED
+
+
+@kernel
+def _key_row(
+    hkl: np.ndarray, divisions: np.ndarray, box: np.ndarray, panel: int, keys: np.ndarray
+) -> None:
+    """Voxel round(h n), as its number in the box of all voxels of all panels."""
+    h, k, l = hkl[0], hkl[1], hkl[2]
+    n0, n1, n2 = divisions[0], divisions[1], divisions[2]
+    o0, o1, o2 = box[0] + panel * box[3], box[1], box[2]
+    size1, size2 = box[4], box[5]
+    for x in range(len(keys)):
+        i = np.int64(np.int32(np.floor(h[x] * n0 + 0.5))) + o0
+        j = np.int64(np.int32(np.floor(k[x] * n1 + 0.5))) + o1
+        m = np.int64(np.int32(np.floor(l[x] * n2 + 0.5))) + o2
+        keys[x] = (i * size1 + j) * size2 + m
+
+
+@kernel
+def _sum_row(
+    values: np.ndarray,
+    y: int,
+    pixels: Pixels,
+    moment: Moment,
+    keys: np.ndarray,
+    state: np.ndarray,
+    table: VoxelTable,
+) -> None:
+    """Sum runs of one voxel and flush each into the table."""
+    row, response = values[y], pixels.response[y]
+    key, n, total, first, last = np.int64(-1), 0, np.int64(0), 0, 0
+    weight, weight_x = 0.0, 0.0
+    for x in range(len(keys)):
+        if state[x] != USED:
+            continue
+        if keys[x] != key:
+            if n:
+                _flush(table, key, pixels, moment, y, first, last, n, total, weight, weight_x)
+            key, n, total, first = keys[x], 0, np.int64(0), x
+            weight, weight_x = 0.0, 0.0
+        r = np.float64(response[x])
+        n += 1
+        total += row[x]
+        weight += r
+        weight_x += r * (x - first)
+        last = x
+    if n:
+        _flush(table, key, pixels, moment, y, first, last, n, total, weight, weight_x)
+
+
+@kernel
+def _flush(
+    table: VoxelTable,
+    key: int,
+    pixels: Pixels,
+    moment: Moment,
+    y: int,
+    first: int,
+    last: int,
+    n: int,
+    total: int,
+    weight: float,
+    weight_x: float,
+) -> None:
+    """Add one run to the sums of its voxel."""
+    row = table.sums[_slot_of(table, key)]
+    s_first, v_first = _length_and_volume(pixels, y, first)
+    s_last, v_last = _length_and_volume(pixels, y, last)
+    exposure = weight * moment.time
+    row[N_PIXELS] += n
+    row[COUNTS] += (total - n * moment.pedestal) / moment.gain
+    row[EXPOSURE] += exposure
+    row[X] += weight_x * moment.time + exposure * (first + 0.5)
+    row[Y] += exposure * (y + 0.5)
+    row[PHI] += exposure * moment.phi
+    row[S] += exposure * 0.5 * (s_first + s_last)
+    row[VOLUME] += n * 0.5 * (v_first + v_last)
+    if len(moment.nodes) == 4:
+        middle = 0.5 * (first + last) + 0.5
+        rate, sigma = _background_at(moment, middle, y + 0.5)
+        row[BACKGROUND] += n * moment.time * rate
+        row[BACKGROUND_SIGMA] += n * moment.time * sigma
+
+
+@kernel
+def _slot_of(table: VoxelTable, key: int) -> int:
+    """Row of the sums of a voxel; a new one if there is none."""
+    cut = len(table.keys) - 1
+    # Multiplication by an odd number near 2^64 / golden ratio; its high bits are well mixed.
+    place = ((key * np.int64(-7046029254386353131)) >> 32) & cut
+    while True:
+        here = table.keys[place]
+        if here == key:
+            return int(table.slots[place])
+        if here == -1:
+            slot = table.used[0]
+            table.keys[place] = key
+            table.slots[place] = slot
+            table.slot_keys[slot] = key
+            table.used[0] = slot + 1
+            return int(slot)
+        place = (place + 1) & cut
+
+
+@kernel
+def _length_and_volume(pixels: Pixels, y: int, x: int) -> tuple[float, float]:
+    """|s| and the reciprocal volume d³s = L⁻¹ Ω Δφ / λ³ of a pixel.
+
+    With ŝ₁ = λ (s + s₀), both L⁻¹ = |λ s·(m × ê₀)| and Ω = q_f q_s |ŝ₁·n|³ / D²
+    follow from s, the second exactly for pixels without parallax.
+    """
+    f = pixels.volume
+    s = pixels.s
+    a, b, c = np.float64(s[0, y, x]), np.float64(s[1, y, x]), np.float64(s[2, y, x])
+    cosine = a * f[0] + b * f[1] + c * f[2] + f[3]
+    lorentz = a * f[4] + b * f[5] + c * f[6]
+    return np.sqrt(a * a + b * b + c * c), abs(lorentz * cosine * cosine * cosine)
+
+
+@kernel
+def _background_at(moment: Moment, x: float, y: float) -> tuple[float, float]:
+    """Rate and its uncertainty, linear between nodes and constant beyond the last."""
+    rows, columns = moment.rate.shape
+    nodes = moment.nodes
+    u = min(max((x - nodes[0]) / nodes[1], 0.0), columns - 1.0)
+    v = min(max((y - nodes[2]) / nodes[3], 0.0), rows - 1.0)
+    i, j = min(int(u), max(columns - 2, 0)), min(int(v), max(rows - 2, 0))
+    i1, j1 = min(i + 1, columns - 1), min(j + 1, rows - 1)
+    u, v = u - i, v - j
+    w00, w01, w10, w11 = (1 - v) * (1 - u), (1 - v) * u, v * (1 - u), v * u
+    r, e = moment.rate, moment.rate_sigma
+    rate = w00 * r[j, i] + w01 * r[j, i1] + w10 * r[j1, i] + w11 * r[j1, i1]
+    sigma = w00 * e[j, i] + w01 * e[j, i1] + w10 * e[j1, i] + w11 * e[j1, i1]
+    return rate, sigma
+
+
+@kernel
+def _sum_zones(
+    values: np.ndarray,
+    zone: np.ndarray,
+    state: np.ndarray,
+    zone_pixels: np.ndarray,
+    zone_values: np.ndarray,
+) -> None:
+    """Sum used pixels and their values by zone, run by run."""
+    here, n, total = 0, 0, np.int64(0)
+    for x in range(len(values)):
+        if state[x] != USED:
+            continue
+        if zone[x] != here:
+            zone_pixels[here] += n
+            zone_values[here] += total
+            here, n, total = zone[x], 0, np.int64(0)
+        n += 1
+        total += values[x]
+    zone_pixels[here] += n
+    zone_values[here] += total
+
+
+@kernel
+def fill_table(keys: np.ndarray, slots: np.ndarray, slot_keys: np.ndarray, n: int) -> None:
+    """Enter the keys of ``n`` rows of sums into an empty table."""
+    cut = len(keys) - 1
+    for slot in range(n):
+        place = ((slot_keys[slot] * np.int64(-7046029254386353131)) >> 32) & cut
+        while keys[place] != -1:
+            place = (place + 1) & cut
+        keys[place] = slot_keys[slot]
+        slots[place] = slot
