@@ -10,7 +10,7 @@ images and returns these types.
 from unstill.experiment.beam import Beam
 from unstill.experiment.detector import Detector, Panel
 from unstill.experiment.experiment import Experiment
-from unstill.experiment.frames import INVALID, OVERLOADED, FrameHeader, FrameSource
+from unstill.experiment.frames import INVALID, OVERLOADED, FrameHeader, FrameSource, FrameSubset
 from unstill.experiment.goniometer import Goniometer
 from unstill.experiment.images import ImageSet
 from unstill.experiment.lattice import Lattice
@@ -24,6 +24,7 @@ __all__ = [
     "Experiment",
     "FrameHeader",
     "FrameSource",
+    "FrameSubset",
     "Goniometer",
     "ImageSet",
     "Lattice",

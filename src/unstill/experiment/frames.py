@@ -97,3 +97,50 @@ class FrameSource(Protocol):
 
     def files(self) -> tuple[str, ...]:
         """Paths of the files behind the frames, for digests and messages."""
+
+
+@dataclass(frozen=True)
+class FrameSubset:
+    """Some frames of a source, in any order; a source itself.
+
+    Parameters
+    ----------
+    source
+        All frames.
+    indices
+        Those that are wanted, counted from 0.
+    """
+
+    source: FrameSource
+    indices: tuple[int, ...]
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames of the subset that are there now."""
+        there = self.source.n_frames
+        return sum(index < there for index in self.indices)
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """Rows and columns of every panel, slow and fast."""
+        return self.source.shapes
+
+    def header(self, index: int) -> FrameHeader:
+        """Return what the file says of one frame of the subset."""
+        return self.source.header(self.indices[index])
+
+    def read(self, index: int) -> tuple[np.ndarray, ...]:
+        """Return the pixel values of one frame of the subset."""
+        return self.source.read(self.indices[index])
+
+    def refresh(self) -> int:
+        """Look for frames that came since; return how many of the subset are there."""
+        self.source.refresh()
+        return self.n_frames
+
+    def files(self) -> tuple[str, ...]:
+        """Paths of the files behind the frames."""
+        files = self.source.files()
+        if len(files) != self.source.n_frames:
+            return files
+        return tuple(files[index] for index in self.indices if index < len(files))

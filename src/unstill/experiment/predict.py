@@ -14,6 +14,7 @@ from unstill.errors import InputError
 from unstill.experiment.detector import Detector, Panel
 from unstill.experiment.experiment import Experiment
 from unstill.experiment.pixels import parallax_shift
+from unstill.experiment.scan import Scan
 from unstill.shapes import Float, Num
 
 _TURN = 360.0
@@ -81,18 +82,19 @@ def predict_spots(
         If the experiment is not indexed, or its frames are at one angle.
     """
     hkl = np.asarray(hkl, dtype=float).reshape(-1, 3)
-    if experiment.is_still or experiment.scan is None or experiment.goniometer is None:
+    scan = experiment.scan
+    if scan is None or experiment.goniometer is None or scan.phi_width == 0:
         return _still_spots(experiment, hkl, max_excitation)
-    if experiment.scan.phi_step == 0:
+    if scan.phi_step == 0:
         raise InputError(
             "the frames of the scan are all at one angle",
-            found=f"steps of 0 degrees over {experiment.n_frames} frames",
+            found=f"steps of 0 degrees over {scan.n_frames} frames",
             fix="give the step between frames, or one experiment a frame",
         )
     rows, phi = _crossings(experiment, hkl)
-    frame = (phi - experiment.scan.phi_start) / experiment.scan.phi_step
-    inside = (frame >= 0) & (frame <= experiment.n_frames)
-    rows, phi, frame = rows[inside], phi[inside], frame[inside]
+    frame = _frame_of(scan, phi)
+    exposed = (frame >= 0) & (frame <= scan.n_frames)
+    rows, phi, frame = rows[exposed], phi[exposed], frame[exposed]
     r = np.einsum("nij,nj->ni", _rested(experiment, frame), hkl[rows])
     axis = np.array(experiment.goniometer.rotation_axis)
     s = _turned(r, axis, phi) @ experiment.goniometer.setting_rotation.T
@@ -159,12 +161,30 @@ def rays_to_pixels(
 
 
 def _still_spots(experiment: Experiment, hkl: np.ndarray, max_excitation: float) -> Spots:
-    s1 = hkl @ experiment.setting(0.5).T + experiment.beam.s0
-    length = np.linalg.norm(s1, axis=1)
-    rows = np.flatnonzero(np.abs(length - 1 / experiment.beam.wavelength) <= max_excitation)
-    rows = rows[np.any(hkl[rows] != 0, axis=1)]
-    phi = np.full(len(rows), experiment.phi(0.5))
-    return _on_panels(experiment, rows, phi, np.full(len(rows), 0.5), s1[rows])
+    """Reflections of frames during which nothing turns."""
+    hkl_rows, frames, rays = [], [], []
+    for i in range(experiment.n_frames):
+        s1 = hkl @ experiment.setting(i + 0.5).T + experiment.beam.s0
+        length = np.linalg.norm(s1, axis=1)
+        near = np.abs(length - 1 / experiment.beam.wavelength) <= max_excitation
+        rows = np.flatnonzero(near & np.any(hkl != 0, axis=1))
+        hkl_rows.append(rows)
+        frames.append(np.full(len(rows), i + 0.5))
+        rays.append(s1[rows])
+    frame = np.concatenate(frames)
+    phi = np.array([experiment.phi(position) for position in frame])
+    return _on_panels(experiment, np.concatenate(hkl_rows), phi, frame, np.concatenate(rays))
+
+
+def _frame_of(scan: Scan, phi: np.ndarray) -> np.ndarray:
+    """Position in frames of rotation angles; NaN for those between two exposures."""
+    steps = (phi - scan.phi_start) / scan.phi_step
+    if scan.phi_width == scan.phi_step:
+        return steps
+    whole = np.floor(steps)
+    inside = (steps - whole) * scan.phi_step / float(scan.phi_width or 1.0)
+    position: np.ndarray = np.where(inside <= 1, whole + inside, np.nan)
+    return position
 
 
 def _on_panels(
@@ -198,8 +218,10 @@ def _crossings(experiment: Experiment, hkl: np.ndarray) -> tuple[np.ndarray, np.
         rows.append(row)
         turns.append(phi[row] + _TURN * (np.nan_to_num(first)[row] + step))
         signs.append(np.full(len(row), sign))
-    row, phi, sign = (np.concatenate(parts) for parts in (rows, turns, signs))
-    return (row, phi) if _is_constant(experiment) else _refined(experiment, hkl, row, phi, sign)
+    row, phi = np.concatenate(rows), np.concatenate(turns)
+    if _is_constant(experiment):
+        return row, phi
+    return _refined(experiment, hkl, row, phi, np.concatenate(signs))
 
 
 def _refined(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -29,6 +29,11 @@ class Scan:
         ``(n_frames,)`` seconds; one number stands for all. 0 where unknown.
     first_image
         Number of the first image, as in its file name.
+    free_origin
+        Whether the zero of the angle is arbitrary, as in XDS: image headers then
+        say nothing about ``phi_start``.
+    open_ended
+        Whether the number of frames is not known, and images decide.
 
     Raises
     ------
@@ -42,6 +47,8 @@ class Scan:
     phi_width: float | None = None
     exposure_times: Float[np.ndarray, " n_frames"] = field(default_factory=lambda: np.zeros(1))
     first_image: int = 1
+    free_origin: bool = False
+    open_ended: bool = False
 
     def __post_init__(self) -> None:
         width = self.phi_step if self.phi_width is None else self.phi_width
@@ -82,11 +89,10 @@ class Scan:
 
     def part(self, start: int, stop: int) -> Scan:
         """Return the scan of the frames ``start`` to ``stop`` (excluded)."""
-        return Scan(
+        return replace(
+            self,
             n_frames=stop - start,
             phi_start=self.phi_start + start * self.phi_step,
-            phi_step=self.phi_step,
-            phi_width=self.phi_width,
             exposure_times=self.exposure_times[start:stop],
             first_image=self.first_image + start,
         )

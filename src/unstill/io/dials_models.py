@@ -256,9 +256,18 @@ def read_scan(node: Node) -> Scan:
             times.fail("each image needs an exposure time", f"{len(exposure)} for {n_frames}")
     _tell_of_valid_ranges(node, first, last)
     with placed(node):
-        width = node.child("phi_width")
         return Scan(
-            n_frames, start, step, None if width is None else width.number(), exposure, first
+            n_frames,
+            start,
+            step,
+            number_or(node, "phi_width", step),
+            exposure,
+            first,
+            **{
+                flag: found.flag()
+                for flag in ("free_origin", "open_ended")
+                if (found := node.child(flag)) is not None
+            },
         )
 
 

@@ -146,6 +146,7 @@ def _scan(scan: Scan) -> dict[str, Any]:
     }
     if scan.phi_width != scan.phi_step:
         found["phi_width"] = scan.phi_width
+    found |= {flag: True for flag in ("free_origin", "open_ended") if getattr(scan, flag)}
     return found
 
 
