@@ -30,6 +30,13 @@ class FramesParameters:
 
 
 @dataclass(frozen=True)
+class CheckParameters:
+    """How frames are looked at before they are integrated."""
+
+    max_frames: int = _is(20, "frames of a sweep that are looked at, evenly spread")
+
+
+@dataclass(frozen=True)
 class PeaksParameters:
     """How Bragg peaks are found and kept out of the map."""
 
@@ -111,6 +118,7 @@ class ReduceParameters:
     """
 
     frames: FramesParameters = field(default_factory=FramesParameters)
+    check: CheckParameters = field(default_factory=CheckParameters)
     peaks: PeaksParameters = field(default_factory=PeaksParameters)
     background: BackgroundParameters = field(default_factory=BackgroundParameters)
     integrate: IntegrateParameters = field(default_factory=IntegrateParameters)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from unstill.errors import InputError
 from unstill.reduction.parameters import ReduceParameters
-from unstill.reduction.step_store import StepKey, StepStore
+from unstill.reduction.step_store import StepKey
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,7 @@ def step_keys(
     sweeps: Sequence[str],
     backgrounds: Sequence[str] = (),
     background_of: Sequence[int | None] = (),
+    n_frames: Sequence[int] = (),
 ) -> Keys:
     """Return the keys of all steps.
 
@@ -124,6 +125,9 @@ def step_keys(
         Digest of each background sweep.
     background_of
         Which background each sweep uses; ``None`` where it has none.
+    n_frames
+        Frames of each sweep that are there: a sweep that grows keeps its blocks,
+        and what is made of all blocks is made anew.
     """
     keys: dict[tuple[str, int], StepKey] = {}
     uses = list(background_of) or [None] * len(sweeps)
@@ -136,6 +140,8 @@ def step_keys(
                 for (other, number), key in keys.items()
                 if other == name
             }
+            if step.name == "crystals":
+                inputs |= {f"frames {i}": str(n) for i, n in enumerate(n_frames)}
             keys[step.name, -1] = StepKey(step.name, step.version, chosen, inputs)
             continue
         digests = backgrounds if step.per == "background" else sweeps
@@ -159,11 +165,6 @@ def _chosen(parameters: ReduceParameters, names: Sequence[str]) -> dict[str, Any
         elif group in everything:
             found[group] = everything[group]
     return found
-
-
-def is_done(store: StepStore, key: StepKey) -> bool:
-    """Whether the result of a step is there, as a unit or as blocks that are all there."""
-    return store.holds(key.folder)
 
 
 def why_stale(key: StepKey, before: Mapping[str, Any] | None) -> str:
