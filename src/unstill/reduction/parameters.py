@@ -80,12 +80,40 @@ class CrystalsParameters:
 class ScaleParameters:
     """What is fitted so that observations of one intensity agree."""
 
-    curves: tuple[str, ...] = _is(
-        ("b",), "b scale against angle, a absorption, c offset, d detector; empty leaves all at 1"
+    scale: Literal["on", "off", "auto"] = _is(
+        "on", "b, scale against the rotation angle; off leaves it at 1"
     )
+    absorption: Literal["on", "off", "auto"] = _is(
+        "auto", "a, absorption by the sample against position and angle"
+    )
+    offset: Literal["on", "off", "auto"] = _is(
+        "auto", "c, scattering that is not the crystal's, against 1/d and angle"
+    )
+    detector: Literal["on", "off", "auto"] = _is(
+        "auto", "d, response of the detector against position"
+    )
+    b_phi: float = _is(1.0, "distance of the knots of b", "degrees")
+    b_alpha: float = _is(1.0, "smoothness of b")
+    a_xy: int = _is(20, "knots of a along each side of the detector")
+    a_phi: float = _is(5.0, "distance of the knots of a along the rotation", "degrees")
+    a_alpha_xy: float = _is(10.0, "smoothness of a on the detector")
+    a_alpha_phi: float = _is(1.0, "smoothness of a along the rotation")
+    c_s: int = _is(31, "knots of c in 1/d")
+    c_phi: float = _is(2.5, "distance of the knots of c along the rotation", "degrees")
+    c_alpha_s: float = _is(1.0, "smoothness of c in 1/d")
+    c_alpha_phi: float = _is(1.0, "smoothness of c along the rotation")
+    c_ridge: float = _is(1e-3, "how strongly c is held at 0")
+    d_xy: int = _is(200, "knots of d along each side of the detector")
+    d_alpha: float = _is(1.0, "smoothness of d")
+    min_rows: int = _is(40, "observations that a knot needs")
+    precision: float = _is(0.02, "relative standard error that a knot may have")
     outlier_sigma: float = _is(
-        5.0, "observations farther than this from the others are left out, both ways", "sigma"
+        6.0, "observations farther from their mates are left out, both ways; 0 keeps all", "sigma"
     )
+    reject_bad_ranges: bool = _is(False, "leave out bad ranges of frames; they are named anyway")
+    max_rows: int = _is(1_000_000, "observations that the surfaces are fitted to, about")
+    max_rounds: int = _is(8, "rounds of fit, error model and outliers")
+    tolerance: float = _is(2e-4, "relative change of the scales that ends the rounds")
 
 
 @dataclass(frozen=True)
@@ -113,8 +141,8 @@ class ReduceParameters:
     Examples
     --------
     >>> given = ReduceParameters.from_dict({"integrate": {"divisions": [2, 2, 2]}})
-    >>> given.integrate.divisions, given.scale.curves
-    ((2, 2, 2), ('b',))
+    >>> given.integrate.divisions, given.scale.scale
+    ((2, 2, 2), 'on')
     """
 
     frames: FramesParameters = field(default_factory=FramesParameters)
