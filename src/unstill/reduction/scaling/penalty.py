@@ -1,0 +1,140 @@
+"""How rough a surface is: second differences along lines, a graph Laplacian on planes.
+
+Strength follows mdx2: a term of relative weight α has λ = α tr(AᵀWA) / tr(BᵀB)
+with the weighted design matrix A and the roughness B, so that α = 1 smooths
+over about one knot at any dose; here each sweep by its own information.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unstill.reduction.scaling.basis import Knots, Plane
+from unstill.reduction.scaling.component import Component
+from unstill.reduction.scaling.options import ScaleOptions
+from unstill.shapes import Float, Int
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+
+@dataclass(frozen=True, eq=False)
+class Roughness:
+    """One term of the penalty of a component, |B u|² in groups.
+
+    Parameters
+    ----------
+    matrix
+        ``(n_terms, n_knots)`` B.
+    term_group, knot_group
+        Sweep (or panel) of each row and each column of B; groups are scaled apart.
+    alpha
+        Strength.
+    """
+
+    matrix: sparse.csr_array
+    term_group: Int[np.ndarray, " n_terms"]
+    knot_group: Int[np.ndarray, " n_knots"]
+    alpha: float
+
+    def scaled(self, information: Float[np.ndarray, " n_knots"]) -> sparse.csr_array:
+        """Return λ BᵀB for the diagonal of AᵀWA."""
+        from scipy import sparse
+
+        groups = int(self.knot_group.max(initial=0)) + 1
+        squares = np.asarray(self.matrix.multiply(self.matrix).sum(axis=1)).ravel()
+        rough = np.bincount(self.term_group, weights=squares, minlength=groups)
+        data = np.bincount(self.knot_group, weights=information, minlength=groups)
+        strength = self.alpha * data / np.where(rough > 0, rough, 1.0)
+        weighted = sparse.diags_array(strength[self.term_group]) @ self.matrix
+        return (self.matrix.T @ weighted).tocsr()
+
+
+def roughness_terms(component: Component, options: ScaleOptions) -> list[Roughness]:
+    """Return the terms of the penalty of a component."""
+    name = component.name
+    static, along = component.plane or component.line, component.track
+    terms: list[Roughness] = []
+    if along is not None:
+        alpha = {"a": options.a_alpha_phi, "b": options.b_alpha, "c": options.c_alpha_phi}[name]
+        terms += _along_track(static.total if static else 1, along, alpha)
+    if static is not None:
+        alpha = {"a": options.a_alpha_xy, "c": options.c_alpha_s, "d": options.d_alpha}[name]
+        terms += _over_static(static, along, alpha)
+    return terms
+
+
+def second_differences(knots: Knots) -> sparse.csr_array:
+    """Return rows (−½, 1, −½) for every knot between two others of its key."""
+    from scipy import sparse
+
+    inner = [
+        first + np.arange(1, number - 1)
+        for first, number in zip(knots.offset, knots.count, strict=True)
+        if number > 2
+    ]
+    middle = np.concatenate(inner) if inner else np.zeros(0, dtype=np.int64)
+    row = np.arange(len(middle))
+    ones = np.ones(len(middle))
+    matrix: sparse.csr_array = sparse.csr_array(
+        (
+            np.concatenate([-0.5 * ones, ones, -0.5 * ones]),
+            (np.tile(row, 3), np.concatenate([middle - 1, middle, middle + 1])),
+        ),
+        shape=(len(middle), knots.total),
+    )
+    return matrix
+
+
+def graph_laplacian(plane: Plane) -> sparse.csr_array:
+    """Return each knot minus the mean of its neighbours on its panel."""
+    from scipy import sparse
+
+    blocks = []
+    for n_x, n_y in zip(plane.x.count, plane.y.count, strict=True):
+        links = sparse.kron(_chain(int(n_x)), sparse.eye_array(int(n_y))) + sparse.kron(
+            sparse.eye_array(int(n_x)), _chain(int(n_y))
+        )
+        degree = np.asarray(links.sum(axis=1)).ravel()
+        mean = sparse.diags_array(1 / np.where(degree > 0, degree, 1.0)) @ links
+        blocks.append(sparse.diags_array((degree > 0).astype(float)) - mean)
+    matrix: sparse.csr_array = sparse.block_diag(blocks, format="csr")
+    return matrix
+
+
+def _chain(n: int) -> sparse.csr_array:
+    from scipy import sparse
+
+    ones = np.ones(max(n - 1, 0))
+    chain: sparse.csr_array = sparse.diags_array(
+        [ones, ones], offsets=[-1, 1], shape=(n, n), format="csr"
+    )
+    return chain
+
+
+def _along_track(n_static: int, track: Knots, alpha: float) -> list[Roughness]:
+    from scipy import sparse
+
+    rough = second_differences(track)
+    if rough.shape[0] == 0:
+        return []
+    # The middle knot of a row tells its sweep.
+    sweep = track.key_of_knot[np.asarray(abs(rough).argmax(axis=1)).ravel()]
+    matrix = sparse.kron(sparse.eye_array(n_static), rough, format="csr")
+    return [
+        Roughness(matrix, np.tile(sweep, n_static), np.tile(track.key_of_knot, n_static), alpha)
+    ]
+
+
+def _over_static(static: Plane | Knots, track: Knots | None, alpha: float) -> list[Roughness]:
+    from scipy import sparse
+
+    rough = graph_laplacian(static) if isinstance(static, Plane) else second_differences(static)
+    if rough.nnz == 0:
+        return []
+    sweep = track.key_of_knot if track is not None else np.zeros(1, dtype=np.int64)
+    matrix = sparse.kron(rough, sparse.eye_array(len(sweep)), format="csr")
+    return [Roughness(matrix, np.tile(sweep, rough.shape[0]), np.tile(sweep, static.total), alpha)]

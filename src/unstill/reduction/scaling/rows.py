@@ -1,0 +1,97 @@
+"""Rows in the order of their voxels, and sums over the rows of a voxel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from unstill.maps.observations import Observations
+from unstill.reduction.halves import hashed_half
+from unstill.reduction.representatives import merging_operations, packed, representatives
+from unstill.shapes import Float, Int
+
+_DRAW_BITS = 12
+
+
+@dataclass(frozen=True, eq=False)
+class VoxelRows:
+    """Rows that can be used, those of one voxel together, in an order of their own.
+
+    Parameters
+    ----------
+    observations
+        The rows, sorted.
+    source
+        ``(n,)`` where each row was in the table.
+    start
+        ``(v,)`` first row of each voxel.
+    voxel
+        ``(n,)`` number of the voxel of each row.
+    """
+
+    observations: Observations
+    source: Int[np.ndarray, " n"]
+    start: Int[np.ndarray, " v"]
+    voxel: Int[np.ndarray, " n"]
+
+    def __len__(self) -> int:
+        return len(self.voxel)
+
+    @property
+    def n_voxels(self) -> int:
+        """Number of voxels."""
+        return len(self.start)
+
+    def sums(self, values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " v"]:
+        """Sum over the rows of each voxel, one row after the other."""
+        total: np.ndarray = np.bincount(self.voxel, weights=values, minlength=self.n_voxels)
+        return total
+
+    def multiplicity(self) -> Int[np.ndarray, " v"]:
+        """Rows of each voxel."""
+        return np.bincount(self.voxel, minlength=self.n_voxels)
+
+    def take_voxels(self, chosen: np.ndarray) -> VoxelRows:
+        """Return the rows of some voxels (boolean mask)."""
+        rows = np.flatnonzero(chosen[self.voxel])
+        return _grouped(self.observations.take(rows), self.source[rows], self.voxel[rows])
+
+
+def voxel_rows(observations: Observations) -> VoxelRows:
+    """Sort usable rows by their voxel under Laue symmetry, Friedel mates together.
+
+    The order depends on what rows are and not on where they are in the table.
+    Rows without exposure, or with numbers that are not finite, are left out.
+    """
+    usable = observations.exposure > 0
+    for name in ("counts", "exposure", "background", "background_sigma", "x", "y", "phi", "s"):
+        usable &= np.isfinite(getattr(observations, name))
+    source = np.flatnonzero(usable)
+    operations = merging_operations(observations.crystal, observations.divisions)
+    key = packed(representatives(operations, observations.index[source])[0])
+    order = _order(observations, source, key)
+    return _grouped(observations.take(source[order]), source[order], key[order])
+
+
+def _grouped(observations: Observations, source: np.ndarray, key: np.ndarray) -> VoxelRows:
+    first = np.ones(len(key), dtype=bool)
+    first[1:] = key[1:] != key[:-1]
+    return VoxelRows(observations, source, np.flatnonzero(first), np.cumsum(first) - 1)
+
+
+def _order(observations: Observations, source: np.ndarray, key: np.ndarray) -> np.ndarray:
+    place = (observations.sweep[source].astype(np.int64) << 32) | observations.block[source]
+    index = packed(observations.index[source])
+    further = (observations.counts[source], observations.exposure[source])
+    return np.lexsort((*further, observations.panel[source], index, place, key))
+
+
+def random_voxels(rows: VoxelRows, fraction: float, seed: int) -> np.ndarray:
+    """Choose about a fraction of the voxels (boolean mask) by a hash of index and seed."""
+    index = np.moveaxis(rows.observations.index[rows.start], -1, 0)
+    draw = np.zeros(rows.n_voxels)
+    for bit in range(_DRAW_BITS):
+        draw = 2 * draw + hashed_half(seed * _DRAW_BITS + bit, *index)
+    chosen: np.ndarray = draw < fraction * 2**_DRAW_BITS
+    return chosen
