@@ -28,7 +28,9 @@ class Part:
     n_frames
         How many are there now; 0 where the file does not exist yet.
     missing
-        A file that must exist before they can be read; empty if nothing is missing.
+        What must come before the others can be read, in words; empty if nothing is missing.
+    promised
+        How many there will be, as far as known.
     """
 
     path: str
@@ -36,6 +38,7 @@ class Part:
     start: int
     n_frames: int
     missing: str = ""
+    promised: int = 0
 
 
 @contextmanager
@@ -57,18 +60,27 @@ def open_handle(path: Path) -> h5py.File:
         If it is damaged, cut short or locked by a writer.
     """
     try:
+        if _in_swmr(path):
+            return h5py.File(path, "r", libver="latest", swmr=True)
         return h5py.File(path, "r")
     except FileNotFoundError:
         raise
     except (OSError, RuntimeError) as error:
-        try:
-            return h5py.File(path, "r", libver="latest", swmr=True)
-        except (OSError, RuntimeError):
-            raise FormatError(
-                f"{path.name} cannot be opened as HDF5",
-                found=f"{path}: {' '.join(str(error).split())[:200]}",
-                fix=REMEDY + "; if it is still being written, wait for the writer",
-            ) from error
+        raise FormatError(
+            f"{path.name} cannot be opened as HDF5",
+            found=f"{path}: {' '.join(str(error).split())[:200]}",
+            fix=REMEDY + "; if it is still being written, wait for the writer",
+        ) from error
+
+
+def _in_swmr(path: Path) -> bool:
+    """Whether a writer has the file open in SWMR mode, by the flags of its superblock.
+
+    Only then: opened so, a file that was cut short is not noticed.
+    """
+    with path.open("rb") as stream:
+        start = stream.read(12)
+    return len(start) == 12 and start[8] == 3 and bool(start[11] & 4)
 
 
 def frame_parts(file: h5py.File, group: h5py.Group) -> tuple[Part, ...]:
@@ -161,14 +173,23 @@ def _parts_of(file: h5py.File, group: h5py.Group, name: str) -> list[Part]:
         if not isinstance(link, h5py.ExternalLink):
             return []
         path = Path(file.filename).parent / link.filename
-        return [Part(str(path), link.path, 0, 0, missing=_why(path, link.path))]
+        return [Part(str(path), link.path, 0, 0, _why(path, link.path))]
     if dataset.is_virtual:
         return _virtual_parts(dataset)
-    return [Part(dataset.file.filename, dataset.name, 0, written_frames(dataset))]
+    name, there = dataset.file.filename, written_frames(dataset)
+    return [Part(name, dataset.name, 0, there, promised=there)]
 
 
 def _why(path: Path, dataset: str) -> str:
-    return f"{path} (dataset {dataset})" if path.exists() else str(path)
+    """Say why frames of a dataset are not there."""
+    if not path.exists():
+        return f"{path} is missing"
+    try:
+        with open_hdf5(path) as file:
+            what = "lacks frames of" if dataset in file else "has no"
+    except FormatError as error:
+        return str(error.found)
+    return f"{path} {what} dataset {dataset}"
 
 
 def _virtual_parts(dataset: h5py.Dataset) -> list[Part]:
@@ -191,19 +212,19 @@ def _virtual_parts(dataset: h5py.Dataset) -> list[Part]:
         start = int(_bounds(source.src_space)[0][0])
         there = _frames_at(path, source.dset_name, start, begin - first)
         lacking = "" if there == begin - first else _why(path, source.dset_name)
-        parts.append(Part(str(path), source.dset_name, start, there, missing=lacking))
+        parts.append(Part(str(path), source.dset_name, start, there, lacking, begin - first))
     return parts
 
 
 def _mosaic(dataset: h5py.Dataset, sources: list[h5py.VDSmap]) -> Part:
     """Frames put together from pieces: HDF5 does it, once all pieces are there."""
+    name, n_frames = dataset.file.filename, int(dataset.shape[0])
     for source in sources:
         path = _source_path(dataset, source.file_name)
         last = int(_bounds(source.src_space)[1][0]) + 1
         if _frames_at(path, source.dset_name, 0, last) < last:
-            name = dataset.file.filename
-            return Part(name, dataset.name, 0, 0, missing=_why(path, source.dset_name))
-    return Part(dataset.file.filename, dataset.name, 0, int(dataset.shape[0]))
+            return Part(name, dataset.name, 0, 0, _why(path, source.dset_name), n_frames)
+    return Part(name, dataset.name, 0, n_frames, promised=n_frames)
 
 
 def _frames_at(path: Path, name: str, start: int, wanted: int) -> int:

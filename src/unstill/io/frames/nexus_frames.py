@@ -89,7 +89,7 @@ class NexusFrames:
 
     @property
     def missing(self) -> str:
-        """The file or dataset that the first missing frame is in; empty if none is missing."""
+        """Why the first frame that is not there is missing; empty if all are there."""
         return next((part.missing for part in self.parts if part.missing), "")
 
     def header(self, index: int) -> FrameHeader:
@@ -140,9 +140,9 @@ class NexusFrames:
         limit = self.promised - self.skip if self.limit is None else self.limit
         if self.missing and self.n_frames <= index < limit:
             raise InputError(
-                f"frame {index} of {self.path.name} is in a file that is not there",
-                found=f"{self.missing} is missing",
-                fix="copy it beside the master file, or wait for it with --follow",
+                f"frame {index} of {self.path.name} cannot be read",
+                found=self.missing,
+                fix="copy that file beside the master file, or wait for it with --follow",
             )
         check_index(index, self.n_frames)
 
@@ -225,7 +225,7 @@ def open_nexus(
     if not growing and source.n_frames < wanted:
         warnings.warn(
             f"{path.name} announces {wanted} frames and {source.n_frames} are there"
-            + (f"; {source.missing} is missing" if source.missing else ""),
+            + (f"; {source.missing}" if source.missing else ""),
             UnstillWarning,
             stacklevel=3,
         )
@@ -239,7 +239,7 @@ def _contents(
     parts = frame_parts(file, _data_group(file))
     heading = read_nexus_header(entry, _detector(entry), (raw_shape[-1], raw_shape[-2]))
     announced = heading.common.other.get("nimages", 0) * heading.common.other.get("ntrigger", 1)
-    return parts, max(int(announced), sum(part.n_frames for part in parts)), heading
+    return parts, max(int(announced), sum(part.promised for part in parts)), heading
 
 
 def _raw_shape(
@@ -260,8 +260,8 @@ def _raw_shape(
         )
     if not growing:
         raise FormatError(
-            f"the images of {path.name} are in files that are not there",
-            found=f"{missing} is missing",
+            f"the images of {path.name} are in files that cannot be read",
+            found=missing,
             fix="copy the data files beside the master file, or wait for them with --follow",
         )
     group = _detector(_entry(file))
@@ -273,7 +273,7 @@ def _raw_shape(
         return detector.panels[0].shape
     raise FormatError(
         f"{path.name} does not say how large its images are, and none is there yet",
-        found=f"{missing} is missing",
+        found=missing,
         fix="wait until the first data file is there",
     )
 
