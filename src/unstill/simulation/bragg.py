@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,7 +115,12 @@ class BraggPeaks:
 
     def as_dict(self) -> dict[str, object]:
         """All parameters but the table, for the record."""
-        return {"size": self.size, "mosaicity": self.mosaicity, "n": self.f_squared.size}
+        return {
+            "size": self.size,
+            "mosaicity": self.mosaicity,
+            "n": int(np.count_nonzero(self.f_squared)),
+            "sha256": hashlib.sha256(self._table.tobytes()).hexdigest(),
+        }
 
 
 def wilson_peaks(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import warnings
 from dataclasses import dataclass
@@ -110,7 +111,9 @@ class MapTruth:
         """All parameters, for the record."""
         return {
             "kind": "map",
-            "crystal": self.crystal,
+            "unit_cell": self.crystal.unit_cell,
+            "space_group": self.crystal.space_group,
+            "sha256": hashlib.sha256(self._values.tobytes()).hexdigest(),
             "divisions": self.map.grid.divisions,
             "d_min": self.map.d_min,
             "outside": self.outside,
