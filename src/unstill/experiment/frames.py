@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -68,6 +68,7 @@ class FrameHeader:
     other: Mapping[str, Any] = field(default_factory=dict)
 
 
+@runtime_checkable
 class FrameSource(Protocol):
     """Frames of one sweep, read one at a time, in any order, from any thread.
 
