@@ -11,7 +11,7 @@ import numpy as np
 
 from unstill.crystal.hkl_grid import Triple
 from unstill.errors import InputError
-from unstill.experiment import Experiment, FrameSource, Panel
+from unstill.experiment import Experiment, FrameSource
 from unstill.maps.observations import Observations
 from unstill.reduction import kernel as k
 from unstill.reduction.absences import absence_rules
@@ -164,7 +164,6 @@ class _Setting:
     peak: np.ndarray
     absent: np.ndarray
     reach: np.ndarray
-    volume: tuple[np.ndarray, ...]
 
     @classmethod
     def of(
@@ -185,7 +184,6 @@ class _Setting:
             peak=peak_numbers(peaks),
             absent=absence_rules(crystal),
             reach=tables.s_max * _longest_axes(experiment),
-            volume=tuple(volume_factors(experiment, p) for p in experiment.detector.panels),
         )
 
 
@@ -208,9 +206,15 @@ def _integrate(
             setting, values, frame, coarse_table, fine_table, fine is not None
         )
         statistics.append(found)
-    crystal = setting.experiment.crystal
     made = [
-        observations_of(table, crystal, sweep=sweep, block=block.number, sweep_names=names)
+        observations_of(
+            table,
+            setting.experiment,
+            setting.tables,
+            sweep=sweep,
+            block=block.number,
+            sweep_names=names,
+        )
         for table in ([coarse_table] if fine is None else [coarse_table, fine_table])
     ]
     return IntegratedBlock(block, made[0], made[1] if fine else None, join_statistics(statistics))
@@ -239,12 +243,10 @@ def _add(
     for number, (panel, table) in enumerate(
         zip(experiment.detector.panels, tables.panels, strict=True)
     ):
-        pixels = k.Pixels(table.s, table.response, table.zone, number, setting.volume[number])
+        pixels = k.Pixels(table.s, table.response, table.zone, number)
         low, high = trusted_values(panel.trusted_range)
         rules = k.Rules(limits[number], low, high, setting.peak, setting.absent)
-        moment = k.Moment(
-            matrix, phi, time, panel.pedestal, panel.gain, *_nodes(setting.background, number, phi)
-        )
+        moment = k.Moment(matrix, phi, time, *_nodes(setting.background, number, phi))
         here, sums = np.zeros_like(zone_pixels), np.zeros_like(zone_pixels)
         image, row = values[number], 0
         while row < len(image):
@@ -303,21 +305,6 @@ def exposure_time(experiment: Experiment, frame: int) -> float:
             fix="give the exposure time in seconds, or an image header that tells it",
         )
     return time
-
-
-def volume_factors(experiment: Experiment, panel: Panel) -> np.ndarray:
-    """Seven numbers that turn s into ŝ₁·n and into L⁻¹ q_f q_s Δφ / (λ³ D²); see the kernel."""
-    beam = experiment.beam
-    normal = panel.normal
-    factors = np.zeros(7)
-    factors[:3] = beam.wavelength * normal
-    factors[3] = beam.wavelength * beam.s0 @ normal
-    if experiment.scan is not None and experiment.goniometer is not None:
-        across = np.cross(experiment.goniometer.lab_axis, -np.array(beam.direction))
-        width = np.radians(abs(float(experiment.scan.phi_width or 0.0)))
-        area = panel.pixel_size[0] * panel.pixel_size[1] / panel.distance**2
-        factors[4:] = across * (area * width / beam.wavelength**2)
-    return factors
 
 
 def peak_numbers(peaks: PeakShape | None) -> np.ndarray:

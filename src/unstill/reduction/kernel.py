@@ -24,9 +24,16 @@ UNUSABLE, INVALID_VALUE, TOO_HIGH, STRONG, MASKED, USED = range(6)
 N_STATES = 6
 """What became of a pixel; every pixel is in one of these states."""
 
-N_PIXELS, COUNTS, EXPOSURE, X, Y, PHI, S, BACKGROUND, BACKGROUND_SIGMA, VOLUME = range(10)
-N_SUMS = 10
-"""Columns of the sums of a voxel; X to S are weighted with the exposure."""
+N_PIXELS, VALUES, EXPOSURE, X, Y, PHI, BACKGROUND, BACKGROUND_SIGMA = range(8)
+N_SUMS = 8
+"""Columns of the sums of a voxel, one line of the cache; X, Y, PHI are exposure-weighted."""
+
+
+MIX = np.int64(-7046029254386353131)
+"""An odd number near 2⁶⁴ / golden ratio: multiplication by it mixes the high bits of a key."""
+
+RECENT = 2047
+"""Voxels of the last rows that are found without a visit to the large table, less one."""
 
 
 class Pixels(NamedTuple):
@@ -36,8 +43,6 @@ class Pixels(NamedTuple):
     response: np.ndarray
     zone: np.ndarray
     panel: int
-    # λ-scaled factors of the swept volume, see ``volume_factors``.
-    volume: np.ndarray
 
 
 class Rules(NamedTuple):
@@ -56,7 +61,7 @@ class Rules(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """One frame: setting, angle, time, how values become photons, and the background.
+    """One frame: setting, angle, time and the background.
 
     ``rate`` and ``rate_sigma`` (photons a second and a pixel) stand on nodes at
     x0 + i dx and y0 + j dy; ``nodes`` is x0, dx, y0, dy.
@@ -65,27 +70,37 @@ class Moment(NamedTuple):
     matrix: np.ndarray
     phi: float
     time: float
-    pedestal: float
-    gain: float
     rate: np.ndarray
     rate_sigma: np.ndarray
     nodes: np.ndarray
 
 
 class VoxelTable(NamedTuple):
-    """Open addressing: ``slots[place]`` is the row of ``sums`` of the voxel ``keys[place]``.
+    """Sums by voxel, in order of appearance, found by open addressing.
 
-    ``slot_keys`` are the keys of the rows, ``used`` (1,) their number,
-    ``divisions`` (3,) float64, ``box`` (6,) int64 offsets and sizes along h, k, l.
+    ``places`` (n, 2) int64 key of a voxel, -1 where empty, and its row of
+    ``sums``; ``recent`` the same for voxels met last; ``slot_keys`` the keys of
+    the rows, ``used`` (1,) their number; ``divisions`` (3,) float64, ``box``
+    (6,) int64 offsets and sizes along h, k, l.
     """
 
-    keys: np.ndarray
-    slots: np.ndarray
+    places: np.ndarray
+    recent: np.ndarray
     slot_keys: np.ndarray
     sums: np.ndarray
     used: np.ndarray
     divisions: np.ndarray
     box: np.ndarray
+
+
+class Runs(NamedTuple):
+    """Room for the runs of one row: voxel, first and last column and pixels, values, weights."""
+
+    keys: np.ndarray
+    slots: np.ndarray
+    ends: np.ndarray
+    totals: np.ndarray
+    weights: np.ndarray
 
 
 @kernel
@@ -124,6 +139,13 @@ def add_frame(
     near = np.empty(width, np.uint8)
     state = np.empty(width, np.uint8)
     keys = np.empty(width, np.int64)
+    runs = Runs(
+        np.empty(width, np.int64),
+        np.empty(width, np.int64),
+        np.empty((width, 3), np.int64),
+        np.empty(width, np.int64),
+        np.empty((width, 2)),
+    )
     for y in range(first_row, n_rows):
         if coarse.used[0] + width > len(coarse.slot_keys):
             return int(y)
@@ -132,11 +154,13 @@ def add_frame(
         _place_row(pixels.s, y, moment.matrix, rules.peak, hkl, near)
         _judge_row(values[y], pixels.zone[y], rules, hkl, near, state, states)
         _key_row(hkl, coarse.divisions, coarse.box, pixels.panel, keys)
-        _sum_row(values, y, pixels, moment, keys, state, coarse)
+        n_runs = _find_runs(values[y], pixels.response[y], keys, state, runs)
+        _add_runs(n_runs, runs, y, moment, coarse)
         _sum_zones(values[y], pixels.zone[y], state, zone_pixels, zone_values)
         if with_fine:
             _key_row(hkl, fine.divisions, fine.box, pixels.panel, keys)
-            _sum_row(values, y, pixels, moment, keys, state, fine)
+            n_runs = _find_runs(values[y], pixels.response[y], keys, state, runs)
+            _add_runs(n_runs, runs, y, moment, fine)
     return int(n_rows)
 
 
@@ -234,118 +258,109 @@ def _key_row(
 
 
 @kernel
-def _sum_row(
-    values: np.ndarray,
-    y: int,
-    pixels: Pixels,
-    moment: Moment,
-    keys: np.ndarray,
-    state: np.ndarray,
-    table: VoxelTable,
-) -> None:
-    """Sum runs of one voxel and flush each into the table."""
-    row, response = values[y], pixels.response[y]
+def _find_runs(
+    values: np.ndarray, response: np.ndarray, keys: np.ndarray, state: np.ndarray, runs: Runs
+) -> int:
+    """Sum used pixels of one voxel that follow each other in a row; return the number of runs."""
     key, n, total, first, last = np.int64(-1), 0, np.int64(0), 0, 0
     weight, weight_x = 0.0, 0.0
+    count = 0
     for x in range(len(keys)):
         if state[x] != USED:
             continue
         if keys[x] != key:
             if n:
-                _flush(table, key, pixels, moment, y, first, last, n, total, weight, weight_x)
+                runs.ends[count, 0], runs.ends[count, 1], runs.ends[count, 2] = first, last, n
+                runs.keys[count], runs.totals[count] = key, total
+                runs.weights[count, 0], runs.weights[count, 1] = weight, weight_x
+                count += 1
             key, n, total, first = keys[x], 0, np.int64(0), x
             weight, weight_x = 0.0, 0.0
         r = np.float64(response[x])
         n += 1
-        total += row[x]
+        total += values[x]
         weight += r
         weight_x += r * (x - first)
         last = x
     if n:
-        _flush(table, key, pixels, moment, y, first, last, n, total, weight, weight_x)
+        runs.ends[count, 0], runs.ends[count, 1], runs.ends[count, 2] = first, last, n
+        runs.keys[count], runs.totals[count] = key, total
+        runs.weights[count, 0], runs.weights[count, 1] = weight, weight_x
+        count += 1
+    return count
 
 
 @kernel
-def _flush(
-    table: VoxelTable,
-    key: int,
-    pixels: Pixels,
-    moment: Moment,
-    y: int,
-    first: int,
-    last: int,
-    n: int,
-    total: int,
-    weight: float,
-    weight_x: float,
-) -> None:
-    """Add one run to the sums of its voxel."""
-    row = table.sums[_slot_of(table, key)]
-    s_first, v_first = _length_and_volume(pixels, y, first)
-    s_last, v_last = _length_and_volume(pixels, y, last)
-    exposure = weight * moment.time
-    row[N_PIXELS] += n
-    row[COUNTS] += (total - n * moment.pedestal) / moment.gain
-    row[EXPOSURE] += exposure
-    row[X] += weight_x * moment.time + exposure * (first + 0.5)
-    row[Y] += exposure * (y + 0.5)
-    row[PHI] += exposure * moment.phi
-    row[S] += exposure * 0.5 * (s_first + s_last)
-    row[VOLUME] += n * 0.5 * (v_first + v_last)
-    if len(moment.nodes) == 4:
-        middle = 0.5 * (first + last) + 0.5
-        rate, sigma = _background_at(moment, middle, y + 0.5)
-        row[BACKGROUND] += n * moment.time * rate
-        row[BACKGROUND_SIGMA] += n * moment.time * sigma
+def _add_runs(n_runs: int, runs: Runs, y: int, moment: Moment, table: VoxelTable) -> None:
+    """Add the runs of a row to the sums of their voxels."""
+    time, phi, sums = moment.time, moment.phi, table.sums
+    places, slot_keys, used, recent = table.places, table.slot_keys, table.used, table.recent
+    keys, slots, ends = runs.keys, runs.slots, runs.ends
+    totals, weights = runs.totals, runs.weights
+    with_background = len(moment.nodes) == 4
+    # A loop of its own: the look-ups do not wait for each other's memory.
+    for i in range(n_runs):
+        key = keys[i]
+        short = ((key * MIX) >> 40) & RECENT
+        if recent[short, 0] != key:
+            recent[short, 0] = key
+            recent[short, 1] = _slot_of(places, slot_keys, used, key)
+        slots[i] = recent[short, 1]
+    for i in range(n_runs):
+        first, last, n = ends[i, 0], ends[i, 1], ends[i, 2]
+        slot = slots[i]
+        exposure = weights[i, 0] * time
+        sums[slot, N_PIXELS] += n
+        sums[slot, VALUES] += totals[i]
+        sums[slot, EXPOSURE] += exposure
+        sums[slot, X] += weights[i, 1] * time + exposure * (first + 0.5)
+        sums[slot, Y] += exposure * (y + 0.5)
+        sums[slot, PHI] += exposure * phi
+        if with_background:
+            middle = 0.5 * (first + last) + 0.5
+            rate, sigma = _background_at(
+                moment.rate, moment.rate_sigma, moment.nodes, middle, y + 0.5
+            )
+            sums[slot, BACKGROUND] += n * time * rate
+            sums[slot, BACKGROUND_SIGMA] += n * time * sigma
 
 
 @kernel
-def _slot_of(table: VoxelTable, key: int) -> int:
+def _slot_of(places: np.ndarray, slot_keys: np.ndarray, used: np.ndarray, key: int) -> int:
     """Row of the sums of a voxel; a new one if there is none."""
-    cut = len(table.keys) - 1
-    # Multiplication by an odd number near 2^64 / golden ratio; its high bits are well mixed.
-    place = ((key * np.int64(-7046029254386353131)) >> 32) & cut
-    while True:
-        here = table.keys[place]
-        if here == key:
-            return int(table.slots[place])
-        if here == -1:
-            slot = table.used[0]
-            table.keys[place] = key
-            table.slots[place] = slot
-            table.slot_keys[slot] = key
-            table.used[0] = slot + 1
+    cut = len(places) - 1
+    place = first_place(key, cut)
+    while places[place, 0] != key:
+        if places[place, 0] == -1:
+            slot = used[0]
+            places[place, 0] = key
+            places[place, 1] = slot
+            slot_keys[slot] = key
+            used[0] = slot + 1
             return int(slot)
         place = (place + 1) & cut
+    return int(places[place, 1])
 
 
 @kernel
-def _length_and_volume(pixels: Pixels, y: int, x: int) -> tuple[float, float]:
-    """|s| and the reciprocal volume d³s = L⁻¹ Ω Δφ / λ³ of a pixel.
-
-    With ŝ₁ = λ (s + s₀), both L⁻¹ = |λ s·(m × ê₀)| and Ω = q_f q_s |ŝ₁·n|³ / D²
-    follow from s, the second exactly for pixels without parallax.
-    """
-    f = pixels.volume
-    s = pixels.s
-    a, b, c = np.float64(s[0, y, x]), np.float64(s[1, y, x]), np.float64(s[2, y, x])
-    cosine = a * f[0] + b * f[1] + c * f[2] + f[3]
-    lorentz = a * f[4] + b * f[5] + c * f[6]
-    return np.sqrt(a * a + b * b + c * c), abs(lorentz * cosine * cosine * cosine)
+def first_place(key: int, cut: int) -> int:
+    """Where to look for a key first: neighbours along l share a line of the cache."""
+    mixed = ((key >> 2) * MIX) >> 30
+    return int(((mixed << 2) | (key & 3)) & cut)
 
 
 @kernel
-def _background_at(moment: Moment, x: float, y: float) -> tuple[float, float]:
-    """Rate and its uncertainty, linear between nodes and constant beyond the last."""
-    rows, columns = moment.rate.shape
-    nodes = moment.nodes
+def _background_at(
+    r: np.ndarray, e: np.ndarray, nodes: np.ndarray, x: float, y: float
+) -> tuple[float, float]:
+    """Rate r and its uncertainty e, linear between nodes and constant beyond the last."""
+    rows, columns = r.shape
     u = min(max((x - nodes[0]) / nodes[1], 0.0), columns - 1.0)
     v = min(max((y - nodes[2]) / nodes[3], 0.0), rows - 1.0)
     i, j = min(int(u), max(columns - 2, 0)), min(int(v), max(rows - 2, 0))
     i1, j1 = min(i + 1, columns - 1), min(j + 1, rows - 1)
     u, v = u - i, v - j
     w00, w01, w10, w11 = (1 - v) * (1 - u), (1 - v) * u, v * (1 - u), v * u
-    r, e = moment.rate, moment.rate_sigma
     rate = w00 * r[j, i] + w01 * r[j, i1] + w10 * r[j1, i] + w11 * r[j1, i1]
     sigma = w00 * e[j, i] + w01 * e[j, i1] + w10 * e[j1, i] + w11 * e[j1, i1]
     return rate, sigma
@@ -375,12 +390,12 @@ def _sum_zones(
 
 
 @kernel
-def fill_table(keys: np.ndarray, slots: np.ndarray, slot_keys: np.ndarray, n: int) -> None:
+def fill_table(places: np.ndarray, slot_keys: np.ndarray, n: int) -> None:
     """Enter the keys of ``n`` rows of sums into an empty table."""
-    cut = len(keys) - 1
+    cut = len(places) - 1
     for slot in range(n):
-        place = ((slot_keys[slot] * np.int64(-7046029254386353131)) >> 32) & cut
-        while keys[place] != -1:
+        place = first_place(slot_keys[slot], cut)
+        while places[place, 0] != -1:
             place = (place + 1) & cut
-        keys[place] = slot_keys[slot]
-        slots[place] = slot
+        places[place, 0] = slot_keys[slot]
+        places[place, 1] = slot

@@ -28,7 +28,7 @@ CHANCE = 1e-6
 HEADROOM = 50.0
 """How many times the rate of its zone a diffuse feature may have; see :func:`frame_limits`."""
 
-SAMPLES = 250_000
+SAMPLES = 200_000
 """Pixels of a frame that the histograms look at, about."""
 
 _EXACT, _PARTS = 512, 128
@@ -94,6 +94,8 @@ def zone_rates(
 
 def rates_of(histograms: np.ndarray) -> ZoneRates:
     """Robust rate and spread from histograms of counts ``(n_zones, N_BINS)``."""
+    # Bins above the highest count say nothing and cost time.
+    histograms = histograms[:, : np.flatnonzero(histograms.any(axis=0))[-1:].sum() + 1]
     n = histograms.sum(axis=1)
     cumulative = np.cumsum(histograms, axis=1) / np.maximum(n, 1)[:, None]
     median, low = _quantile(cumulative, 0.5), _quantile(cumulative, 0.1587)
@@ -185,7 +187,7 @@ def _deviate(chance: float) -> float:
 def _quantile(cumulative: np.ndarray, share: float) -> np.ndarray:
     """Quantile of binned counts; a count k is spread over k − ½ to k + ½."""
     edges = _bin_edges()
-    place = np.minimum(np.sum(cumulative < share, axis=1), N_BINS - 1)
+    place = np.minimum(np.sum(cumulative < share, axis=1), cumulative.shape[1] - 1)
     rows = np.arange(len(cumulative))
     before = np.where(place > 0, cumulative[rows, np.maximum(place - 1, 0)], 0.0)
     inside = cumulative[rows, place] - before

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from unstill.crystal import Crystal
 from unstill.crystal.hkl_grid import Triple
 from unstill.errors import InputError
+from unstill.experiment import Experiment
 from unstill.maps.observations import Observations
 from unstill.reduction import kernel as k
+from unstill.reduction.swept_volume import look_up, volume_factors
+from unstill.reduction.tables import PixelTables
 
 START_ROWS = 1 << 15
 
@@ -44,8 +46,8 @@ def new_table(
         )
     rows = 1 << int(np.ceil(np.log2(max(n_rows, 16))))
     return k.VoxelTable(
-        keys=np.full(2 * rows, -1, np.int64),
-        slots=np.zeros(2 * rows, np.int32),
+        places=np.full((2 * rows, 2), -1, np.int64),
+        recent=np.full((k.RECENT + 1, 2), -1, np.int64),
         slot_keys=np.zeros(rows, np.int64),
         sums=np.zeros((rows, k.N_SUMS)),
         used=np.zeros(1, np.int64),
@@ -62,43 +64,59 @@ def enlarged(table: k.VoxelTable, needed: int) -> k.VoxelTable:
         return table
     while used + needed > rows:
         rows *= 2
-    keys, slots = np.full(2 * rows, -1, np.int64), np.zeros(2 * rows, np.int32)
+    places = np.full((2 * rows, 2), -1, np.int64)
     slot_keys, sums = np.zeros(rows, np.int64), np.zeros((rows, k.N_SUMS))
     slot_keys[:used], sums[:used] = table.slot_keys[:used], table.sums[:used]
-    k.fill_table(keys, slots, slot_keys, used)
-    return table._replace(keys=keys, slots=slots, slot_keys=slot_keys, sums=sums)
+    k.fill_table(places, slot_keys, used)
+    return table._replace(places=places, slot_keys=slot_keys, sums=sums)
 
 
 def observations_of(
-    table: k.VoxelTable, crystal: Crystal, *, sweep: int, block: int, sweep_names: tuple[str, ...]
+    table: k.VoxelTable,
+    experiment: Experiment,
+    tables: PixelTables,
+    *,
+    sweep: int,
+    block: int,
+    sweep_names: tuple[str, ...],
 ) -> Observations:
-    """Turn the sums into rows, sorted by panel, h, k, l, so that hashing leaves no trace."""
+    """Turn the sums into rows, sorted by panel, h, k, l, so that hashing leaves no trace.
+
+    |s| and the swept volume are those at the centroid on the detector.
+    """
     used = int(table.used[0])
-    keys = table.slot_keys[:used]
-    order = np.argsort(keys, kind="stable")
-    keys, sums = keys[order], table.sums[:used][order]
-    panel, index = _unpacked(keys, table.box)
-    exposure = sums[:, k.EXPOSURE]
-    mean = {name: sums[:, column] / exposure for name, column in _CENTROIDS.items()}
+    order = np.argsort(table.slot_keys[:used], kind="stable")
+    panel, index = _unpacked(table.slot_keys[:used][order], table.box)
+    column = {number: table.sums[:used, number][order] for number in range(k.N_SUMS)}
+    n, exposure = column[k.N_PIXELS], column[k.EXPOSURE]
+    x, y, phi = (column[number] / exposure for number in (k.X, k.Y, k.PHI))
+    s, volume, counts = np.empty(used), np.empty(used), column[k.VALUES]
+    # Rows are sorted by panel.
+    ends = np.searchsorted(panel, np.arange(len(tables.panels) + 1))
+    for number, device in enumerate(experiment.detector.panels):
+        rows = slice(ends[number], ends[number + 1])
+        factors = volume_factors(experiment, device)
+        look_up(tables.panels[number].s, x[rows], y[rows], factors, s[rows], volume[rows])
+        counts[rows] = (counts[rows] - n[rows] * device.pedestal) / device.gain
     return Observations(
-        crystal=crystal,
+        crystal=experiment.crystal,
         divisions=tuple(int(n) for n in table.divisions),  # type: ignore[arg-type]
         index=index,
         sweep=np.full(used, sweep, np.int32),
         block=np.full(used, block, np.int32),
-        n_pixels=sums[:, k.N_PIXELS].astype(np.int32),
-        counts=sums[:, k.COUNTS].copy(),
-        exposure=exposure.copy(),
-        background=sums[:, k.BACKGROUND].copy(),
-        background_sigma=sums[:, k.BACKGROUND_SIGMA].copy(),
-        volume=sums[:, k.VOLUME].copy(),
+        n_pixels=n.astype(np.int32),
+        counts=counts,
+        exposure=exposure,
+        background=column[k.BACKGROUND],
+        background_sigma=column[k.BACKGROUND_SIGMA],
+        volume=volume * n,
+        x=x,
+        y=y,
         panel=panel,
+        phi=phi,
+        s=s,
         sweep_names=sweep_names,
-        **mean,
     )
-
-
-_CENTROIDS = {"x": k.X, "y": k.Y, "phi": k.PHI, "s": k.S}
 
 
 def _unpacked(keys: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
