@@ -161,10 +161,11 @@ def wilson_peaks(
     """
     check_metric(crystal)
     grid, hkl, s_squared = _box(crystal, d_min)
-    orbit = np.unique(map_to_asu(crystal, hkl), axis=0, return_inverse=True)[1].reshape(-1)
-    drawn = np.random.default_rng([seed, 3]).exponential(size=orbit.max() + 1)[orbit]
+    unique, orbit = np.unique(map_to_asu(crystal, hkl), axis=0, return_inverse=True)
     level = 0.6 * crystal.volume if mean is None else mean
-    f_squared = level * drawn * np.exp(-b_factor * s_squared / 2)
+    drawn = level * np.random.default_rng([seed, 3]).exponential(size=len(unique))
+    drawn *= np.exp(-b_factor * crystal.s_squared(unique) / 2)
+    f_squared = drawn[orbit.reshape(-1)]
     return _peaks(crystal, grid, hkl, s_squared, d_min, f_squared, size, mosaicity)
 
 
