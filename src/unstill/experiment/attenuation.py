@@ -16,6 +16,9 @@ _MOLAR_MASS = {"N2": 28.014, "O2": 31.998, "Ar": 39.948}
 """g a mole."""
 
 _DENSITY = {"Si": 2.329, "CdTe": 5.85, "GaAs": 5.318, "Ge": 5.323}
+"""g/cm³."""
+
+_NAMES = {"silicon": "Si", "germanium": "Ge"}
 
 
 @lru_cache(maxsize=256)
@@ -25,7 +28,7 @@ def sensor_mu(material: str, energy: float) -> float:
     Parameters
     ----------
     material
-        ``"Si"``, ``"CdTe"``, ``"GaAs"`` or ``"Ge"``.
+        ``"Si"`` (or silicon), ``"CdTe"``, ``"GaAs"`` or ``"Ge"``.
     energy
         eV.
 
@@ -38,7 +41,9 @@ def sensor_mu(material: str, energy: float) -> float:
     ----------
     The tables of Elam et al., doi:10.1016/S0969-806X(01)00227-4, through xraydb.
     """
-    if material not in _DENSITY:
+    known = {name.lower(): name for name in _DENSITY} | _NAMES
+    name = known.get(material.strip().lower())
+    if name is None:
         raise InputError(
             "the attenuation of this sensor is unknown",
             found=repr(material),
@@ -46,7 +51,7 @@ def sensor_mu(material: str, energy: float) -> float:
         )
     import xraydb
 
-    return float(xraydb.material_mu(material, energy, density=_DENSITY[material])) / 10
+    return float(xraydb.material_mu(name, energy, density=_DENSITY[name])) / 10
 
 
 @lru_cache(maxsize=256)

@@ -13,6 +13,9 @@ from unstill.experiment.beam import Beam
 from unstill.experiment.detector import Panel
 from unstill.shapes import Float, Num
 
+Coordinates = float | Num[np.ndarray, "..."]
+"""Pixel coordinates along one axis; both axes are broadcast against each other."""
+
 DIALS_CENTER = 0.5
 """Coordinate of the centre of the first pixel, in DIALS and here."""
 
@@ -21,7 +24,7 @@ XDS_CENTER = 1.0
 
 
 def lab_positions(
-    panel: Panel, fast: Num[np.ndarray, "*pixels"], slow: Num[np.ndarray, "*pixels"]
+    panel: Panel, fast: Coordinates, slow: Coordinates
 ) -> Float[np.ndarray, "*pixels 3"]:
     """Where rays that were recorded at pixel coordinates cross the front of a panel (mm).
 
@@ -79,8 +82,8 @@ def parallax_shift(
 def scattering_vectors(
     beam: Beam,
     panel: Panel,
-    fast: Num[np.ndarray, "*pixels"],
-    slow: Num[np.ndarray, "*pixels"],
+    fast: Coordinates,
+    slow: Coordinates,
 ) -> Float[np.ndarray, "*pixels 3"]:
     """Scattering vectors s = s₁ − s₀ (Å⁻¹, laboratory frame) of pixel coordinates.
 

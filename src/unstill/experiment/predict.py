@@ -136,7 +136,7 @@ def ray_to_pixel(
     # Axes at other than right angles: coordinates along them, not projections on them.
     along_fast = (fast - skew * slow) / (1 - skew**2) / panel.pixel_size[0]
     along_slow = (slow - skew * fast) / (1 - skew**2) / panel.pixel_size[1]
-    return along_fast, along_slow
+    return np.asarray(along_fast), np.asarray(along_slow)
 
 
 def rays_to_pixels(
@@ -230,22 +230,22 @@ def _refined(
     """Repeat the solution with the lattice at the angle that it gave."""
     scan = experiment.scan
     assert scan is not None
+    change = np.full(len(phi), np.inf)
     for _ in range(_ROUNDS):
         frame = (phi - scan.phi_start) / scan.phi_step
         r = np.einsum("nij,nj->ni", _rested(experiment, frame), hkl[row])
-        again = np.empty_like(phi)
-        for one in (-1.0, 1.0):
-            again[sign == one] = _solve(experiment, r[sign == one], one)
+        again = np.where(sign < 0, _solve(experiment, r, -1.0), _solve(experiment, r, 1.0))
         again += _TURN * np.round((phi - again) / _TURN)
-        change = np.abs(again - phi)
-        phi = again
+        crosses = np.isfinite(again)
+        row, sign = row[crosses], sign[crosses]
+        change, phi = np.abs(again - phi)[crosses], again[crosses]
         if not np.any(change > 1e-10):
             break
-    found = np.isfinite(phi) & (change <= 1e-6)
+    found = change <= 1e-6
     return row[found], phi[found]
 
 
-def _solve(experiment: Experiment, r: np.ndarray, sign: np.ndarray | float) -> np.ndarray:
+def _solve(experiment: Experiment, r: np.ndarray, sign: float) -> np.ndarray:
     """Angle at which R(φ) r is on the Ewald sphere (degrees); NaN where it never is."""
     goniometer = experiment.goniometer
     assert goniometer is not None

@@ -77,10 +77,9 @@ class Scan:
         # A width of 0 puts both ends of an exposure at its beginning.
         whole = np.floor(position)
         inside = np.asarray(position, dtype=float) - whole
-        angle: np.ndarray = (
+        return np.asarray(
             self.phi_start + self.phi_step * whole + float(self.phi_width or 0.0) * inside
         )
-        return angle
 
     @property
     def image_numbers(self) -> range:

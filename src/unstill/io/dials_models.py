@@ -152,8 +152,7 @@ def _read_panel(node: Node, rotation: np.ndarray, shift: np.ndarray, energy: flo
         mu = mu or number_or(strategy, "mu", 0.0)
     material = text_or(node, "material")
     if mu == 0 and thickness > 0 and material:
-        with placed(node):
-            mu = sensor_mu(material, energy)
+        mu = _attenuation(node, material, energy)
     offset, size = node.child("raw_image_offset"), node.need("image_size").integers(2)
     with placed(node):
         return Panel(
@@ -176,6 +175,18 @@ def _read_panel(node: Node, rotation: np.ndarray, shift: np.ndarray, energy: flo
             offset=(0, 0) if offset is None else (lambda o: (o[0], o[1]))(offset.integers(2)),
             name=text_or(node, "name", "Panel"),
         )
+
+
+def _attenuation(node: Node, material: str, energy: float) -> float:
+    try:
+        return sensor_mu(material, energy)
+    except InputError as error:
+        warnings.warn(
+            f"{error.what}: {material!r} at {node.where}; the sensor is taken to absorb evenly",
+            UnstillWarning,
+            stacklevel=4,
+        )
+        return 0.0
 
 
 def _trusted(node: Node | None) -> tuple[float, float]:
