@@ -46,9 +46,9 @@ def random_half(observations: Observations, seed: int = 0) -> Integer[np.ndarray
 def hashed_half(seed: int, *columns: np.ndarray) -> Integer[np.ndarray, " n"]:
     """Half 0 or 1 (uint8) from integers: one bit of their splitmix64 hash."""
     state = np.full(len(columns[0]), seed & 0xFFFFFFFFFFFFFFFF, dtype=np.uint64)
-    state = _mixed(state)
+    state = splitmix64(state)
     for column in columns:
-        state = _mixed(state ^ column.astype(np.int64).view(np.uint64))
+        state = splitmix64(state ^ column.astype(np.int64).view(np.uint64))
     half: np.ndarray = (state >> np.uint64(63)).astype(np.uint8)
     return half
 
@@ -108,8 +108,8 @@ def resolved(
     return half
 
 
-def _mixed(state: np.ndarray) -> np.ndarray:
-    """One step of splitmix64, modulo 2⁶⁴."""
+def splitmix64(state: np.ndarray) -> np.ndarray:
+    """Scramble 64-bit integers (uint64) one to one: a step of splitmix64, modulo 2⁶⁴."""
     state = state + _GOLDEN
     state = (state ^ (state >> np.uint64(30))) * _FIRST
     state = (state ^ (state >> np.uint64(27))) * _SECOND
