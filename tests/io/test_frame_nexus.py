@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -205,29 +207,48 @@ def test_a_first_data_file_that_is_missing_hides_the_second(eiger: Path) -> None
         source.read(0)
 
 
-def test_a_file_that_is_being_written_is_followed(tmp_path: Path) -> None:
+WRITER = """
+import sys, h5py, hdf5plugin, numpy as np
+values = np.load(sys.argv[2])
+with h5py.File(sys.argv[1], "w", libver="latest") as file:
+    shape = values.shape[1:]
+    data = file.create_dataset(
+        "entry/data/data", (0, *shape), "u2", maxshape=(None, *shape), chunks=(1, *shape),
+        **hdf5plugin.Bitshuffle(nelems=0, cname="lz4"),
+    )
+    file.swmr_mode = True
+    for start, stop in ((0, 2), (2, 5)):
+        data.resize(stop, axis=0)
+        data[start:stop] = values[start:stop]
+        data.flush()
+        print("written", flush=True)
+        sys.stdin.readline()
+"""
+
+
+def test_a_file_that_another_process_writes_is_followed(tmp_path: Path) -> None:
     values = frames(5)
     path = tmp_path / "x.h5"
-    with h5py.File(path, "w", libver="latest") as file:
-        data = file.create_dataset(
-            "entry/data/data",
-            (0, *SHAPE),
-            "u2",
-            maxshape=(None, *SHAPE),
-            chunks=(1, *SHAPE),
-            **LZ4,
-        )
-        data.resize(2, axis=0)
-        data[:2] = values[:2]
-        file.swmr_mode = True
-        data.flush()
+    np.save(tmp_path / "values.npy", values)
+    command = [sys.executable, "-c", WRITER, str(path), str(tmp_path / "values.npy")]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdin is not None
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "written\n"
         source = open_nexus(path, growing=True)
         assert source.n_frames == 2
-        data.resize(5, axis=0)
-        data[2:] = values[2:]
-        data.flush()
+        assert np.array_equal(source.read(1)[0], as_read(values)[1])
+        writer.stdin.write("\n")
+        writer.stdin.flush()
+        assert writer.stdout.readline() == "written\n"
+        assert source.n_frames == 2
         assert source.refresh() == 5
         assert np.array_equal(source.read(4)[0], as_read(values)[4])
+        writer.communicate("\n")
+    assert source.refresh() == 5
+    assert np.array_equal(source.read(3)[0], as_read(values)[3])
 
 
 def test_space_without_data_is_no_frame(tmp_path: Path) -> None:

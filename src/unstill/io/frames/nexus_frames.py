@@ -8,12 +8,9 @@ count; :meth:`NexusFrames.refresh` looks again.
 
 from __future__ import annotations
 
-import os
-import threading
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -25,14 +22,12 @@ from unstill.io.frames.hdf5_parts import (
     available,
     first_dataset,
     frame_parts,
-    is_written,
-    open_handle,
     open_hdf5,
 )
+from unstill.io.frames.hdf5_reader import Hdf5Reader
 from unstill.io.frames.image_files import check_index
 from unstill.io.frames.nexus_header import NexusHeader, find, number, read_nexus_header
 from unstill.io.frames.panel_layout import PanelLayout, panel_layout
-from unstill.io.frames.pixel_values import as_counts, rule_for
 from unstill.io.reading import REMEDY, parsing
 
 KIND = "an HDF5 file of images"
@@ -42,8 +37,7 @@ KIND = "an HDF5 file of images"
 class NexusFrames:
     """Frames in HDF5 files; a ``FrameSource``.
 
-    Handles are opened when needed, one a thread, and stay behind when the
-    source is pickled.
+    Files are opened when needed, and stay behind when the source is pickled.
 
     Parameters
     ----------
@@ -57,10 +51,8 @@ class NexusFrames:
         How images are cut into panels.
     heading
         What the file says of the frames.
-    saturation
-        Largest count that can be trusted, if known.
-    mask
-        Of the shape of an image; not zero where a pixel is not to be used.
+    reader
+        Reads single frames.
     skip, limit
         Frames to leave out at the beginning; most frames to use.
     """
@@ -70,11 +62,9 @@ class NexusFrames:
     promised: int
     layout: PanelLayout
     heading: NexusHeader
-    saturation: float | None
-    mask: np.ndarray | None
+    reader: Hdf5Reader
     skip: int = 0
     limit: int | None = None
-    _local: Any = field(default_factory=threading.local, repr=False)
 
     @property
     def n_frames(self) -> int:
@@ -101,40 +91,33 @@ class NexusFrames:
         """Return the pixel values of one frame, a panel each."""
         self._check(index)
         part, place = self._locate(index + self.skip)
-        path = Path(part.path)
-        with parsing(path, KIND):
-            raw = self._raw(part, place)
-            if raw is None:
-                warnings.warn(
-                    f"frame {index} of {self.path.name} was never written; it counts as a frame "
-                    "without a measurement",
-                    UnstillWarning,
-                    stacklevel=2,
-                )
-                return tuple(np.full(shape, INVALID, dtype=np.int32) for shape in self.shapes)
-        rule = rule_for(raw.dtype, self.saturation)
-        return self.layout.cut(path, as_counts(path, raw, rule, self._mask_for(raw)))
+        with parsing(Path(part.path), KIND):
+            counts = self.reader.read(part, place)
+        if counts is None:
+            warnings.warn(
+                f"frame {index} of {self.path.name} was never written; it counts as a frame "
+                "without a measurement",
+                UnstillWarning,
+                stacklevel=2,
+            )
+            return tuple(np.full(shape, INVALID, dtype=np.int32) for shape in self.shapes)
+        return self.layout.cut(Path(part.path), counts)
 
     def refresh(self) -> int:
         """Open the files anew and look for frames that came since."""
         before = self.n_frames
+        # What a process has open keeps its old length.
+        self.reader.close()
         with parsing(self.path, KIND), open_hdf5(self.path) as file:
             found, promised, heading = _contents(file, self.layout.raw_shape)
         if available(found) - self.skip >= before:
             self.parts, self.promised, self.heading = found, promised, heading
-            self._local = threading.local()
         return self.n_frames
 
     def files(self) -> tuple[str, ...]:
         """Paths of the master and the data files that are there."""
         paths = [str(self.path), *(part.path for part in self.parts if part.n_frames)]
         return tuple(dict.fromkeys(paths))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_local": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _local=threading.local())
 
     def _check(self, index: int) -> None:
         limit = self.promised - self.skip if self.limit is None else self.limit
@@ -152,29 +135,6 @@ class NexusFrames:
                 return part, part.start + frame
             frame -= part.n_frames
         raise AssertionError("checked before")
-
-    def _raw(self, part: Part, place: int) -> np.ndarray | None:
-        dataset = self._dataset(part)
-        single = dataset.ndim == len(self.layout.raw_shape)
-        if not single and not is_written(dataset, place):
-            return None
-        raw: np.ndarray = dataset[()] if single else dataset[place]
-        return raw
-
-    def _dataset(self, part: Part) -> h5py.Dataset:
-        """Return the dataset through a handle of this thread and process."""
-        key = (os.getpid(), part.path, part.dataset)
-        local = self._local
-        if getattr(local, "key", None) != key:
-            local.key = None
-            local.file = open_handle(Path(part.path))
-            local.dataset = local.file[part.dataset]
-            local.key = key
-        dataset: h5py.Dataset = local.dataset
-        return dataset
-
-    def _mask_for(self, raw: np.ndarray) -> np.ndarray | None:
-        return self.mask if self.mask is not None and self.mask.shape == raw.shape else None
 
 
 def open_nexus(
@@ -216,8 +176,7 @@ def open_nexus(
         promised,
         panel_layout(raw_shape, detector),
         heading,
-        saturation,
-        mask,
+        Hdf5Reader(raw_shape, saturation, mask),
         skip=max(first - 1, 0),
         limit=last - first + 1 if image_range else None,
     )

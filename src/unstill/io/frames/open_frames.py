@@ -72,6 +72,12 @@ def open_frames(
         return _open_set(images, detector, image_range, growing=growing)
     if isinstance(images, str | Path):
         return _open_one(str(images), detector, image_range, growing=growing)
+    if not images:
+        raise InputError(
+            "no images were given",
+            found="an empty list",
+            fix="give a template, a pattern or files",
+        )
     if len(images) == 1:
         return _open_one(str(images[0]), detector, image_range, growing=growing)
     return _open_list(sort_files([Path(path) for path in images]), detector)
