@@ -68,7 +68,7 @@ def test_the_header_is_in_our_units(image: Path) -> None:
     assert header.pixel_size == pytest.approx((0.172, 0.172))
     assert header.image_size == (60, 40)
     assert header.transmission == 0.25
-    assert header.count_cutoff == 5000
+    assert header.count_cutoff == 4999
     assert header.thickness == 0.45
     assert header.material == "Si"
     assert header.detector == "PILATUS 300K, S/N 3-0001"

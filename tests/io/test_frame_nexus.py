@@ -399,3 +399,17 @@ def test_a_data_file_that_is_cut_is_named(eiger: Path) -> None:
         source = open_nexus(eiger)
     with pytest.raises(InputError, match=r"frame 5.*x_data_000002\.h5.*truncated"):
         source.read(5)
+
+
+def test_images_of_several_detectors_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.nxs"
+    with h5py.File(path, "w") as file:
+        for name in ("left", "right"):
+            group = file.create_group(f"entry/instrument/{name}")
+            group.attrs["NX_class"] = "NXdetector"
+            group["data"] = frames(2)
+    with pytest.raises(FormatError, match=r"several detectors.*left.*right"):
+        open_nexus(path)
+    with h5py.File(path, "r+") as file:
+        del file["entry/instrument/right"]
+    assert np.array_equal(read_all(path), as_read(frames(2)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import pickle
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -238,3 +239,41 @@ def test_the_snase_sweep_opens_by_pattern(unstill_data: Path) -> None:
     counts = source.read(9)[0]
     assert counts.shape == (1024, 1024)
     assert 600 < counts[counts >= 0].mean() < 900
+
+
+def test_while_images_are_written_those_beyond_a_gap_wait(folder: Path) -> None:
+    later = folder / "run_009.tif"
+    later.rename(folder / "late")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        source = open_frames(folder / "run_###.tif", growing=True)
+    assert numbers(source) == [7, 8]
+    (folder / "late").rename(later)
+    assert source.refresh() == 6
+    assert numbers(source) == list(range(7, 13))
+
+
+def test_a_single_image_that_a_pattern_found_is_followed(tmp_path: Path) -> None:
+    write(tmp_path / "x_7.tif", 7)
+    source = open_frames(str(tmp_path / "x_*.tif"), growing=True)
+    write(tmp_path / "x_8.tif", 8)
+    write(tmp_path / "x_10.tif", 10)
+    assert source.refresh() == 2
+    assert numbers(source) == [7, 8]
+
+
+def test_gzipped_images_belong_to_the_template(folder: Path) -> None:
+    for number in range(7, 13):
+        path = folder / f"run_{number:03d}.tif"
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    write(folder / "run_009.tif", 9)
+    source = open_frames(folder / "run_###.tif")
+    assert numbers(source) == list(range(7, 13))
+    files = source.files()
+    assert [Path(file).suffix for file in files] == [".gz", ".gz", ".tif", ".gz", ".gz", ".gz"]
+
+
+def test_a_file_in_place_of_a_folder_is_named(folder: Path) -> None:
+    with pytest.raises(InputError, match="folder of the images cannot be read"):
+        open_frames(folder / "run_007.tif" / "x_###.tif")

@@ -16,7 +16,8 @@ def header_from_comments(text: str, image_size: tuple[int, int] | None = None) -
     r"""Read the lines ``# Key value unit`` that Dectris software writes.
 
     Metres become millimetres. ``Filter_transmission`` is taken as it stands up
-    to 1, and as per cent above. The first of ``Start_angle``, ``Omega`` and
+    to 1, and as per cent above. ``Count_cutoff`` itself is not trusted: the detector
+    writes it for whatever counted more. The first of ``Start_angle``, ``Omega`` and
     ``Phi`` is the rotation angle, the first of ``Angle_increment`` and theirs how
     far it turned.
 
@@ -40,6 +41,7 @@ def header_from_comments(text: str, image_size: tuple[int, int] | None = None) -
         transmission /= 100
     material = thickness[1] if thickness else None
     distance = _first(said, "Detector_distance")
+    cutoff = _first(said, "Count_cutoff")
     return FrameHeader(
         phi_start=_first(said, "Start_angle", "Omega", "Phi"),
         phi_width=_first(said, "Angle_increment", "Omega_increment", "Phi_increment"),
@@ -50,7 +52,7 @@ def header_from_comments(text: str, image_size: tuple[int, int] | None = None) -
         pixel_size=_in_mm(_pair(said.get("Pixel_size"))),
         image_size=image_size,
         transmission=transmission,
-        count_cutoff=_first(said, "Count_cutoff"),
+        count_cutoff=None if cutoff is None else cutoff - 1,
         thickness=float(thickness[2]) * 1000 if thickness else None,
         material=None if material is None else _MATERIALS.get(material.lower(), material),
         detector=said.get("Detector"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -111,8 +112,11 @@ def open_image_files(
     template: str = "",
     pattern: str = "",
     image_range: tuple[int, int] | None = None,
+    growing: bool = False,
 ) -> ImageFiles:
     """Open files of one format; the header of the first one tells their size.
+
+    While images are still being written, those beyond the first gap do not count yet.
 
     Raises
     ------
@@ -122,6 +126,8 @@ def open_image_files(
         If the first file cannot be read.
     """
     numbered = numbered.part(image_range)
+    if growing:
+        numbered = _longer(NumberedFiles((), numbered.first_number), numbered)
     if not numbered.present:
         raise InputError(
             "no image of the scan is there",
@@ -161,18 +167,12 @@ def check_index(index: int, n_frames: int) -> None:
 
 def _longer(known: NumberedFiles, found: NumberedFiles) -> NumberedFiles:
     """Add files that came since, up to the next gap; what was known keeps its place."""
-    if found.first_number != known.first_number or found.first_number is None:
-        return (
-            known
-            if found.first_number is not None or len(found.paths) < len(known.paths)
-            else found
-        )
-    paths = list(known.paths)
-    for path in found.paths[len(paths) :]:
-        if path is None:
-            break
-        paths.append(path)
-    return NumberedFiles(tuple(paths), known.first_number)
+    n = len(known.paths)
+    again = zip(known.paths, found.paths[:n], strict=False)
+    if len(found.paths) < n or any(old not in (None, new) for old, new in again):
+        return known
+    came = takewhile(lambda path: path is not None, found.paths[n:])
+    return NumberedFiles((*known.paths, *came), found.first_number)
 
 
 def _ranges(numbers: tuple[int, ...]) -> str:

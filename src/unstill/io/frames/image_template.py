@@ -67,7 +67,8 @@ def is_pattern(text: str) -> bool:
 def find_template(template: str) -> NumberedFiles:
     """Find the files of a template.
 
-    A number may have more digits than there is room for (``x_###`` with 1000 images).
+    A number may have more digits than there is room for (``x_###`` with 1000
+    images), and a file may be gzipped (``.gz`` after the name).
 
     Raises
     ------
@@ -80,12 +81,13 @@ def find_template(template: str) -> NumberedFiles:
     assert place is not None
     width = len(place[0]) if place[0][0] == "#" else int(place[1] or 1)
     front, back = name[: place.start()], name[place.end() :]
-    number = re.compile(rf"{re.escape(front)}(\d{{{width},}}){re.escape(back)}")
+    number = re.compile(rf"{re.escape(front)}(\d{{{width},}}){re.escape(back)}(?:\.gz)?")
     found: dict[int, Path] = {}
-    for entry in _entries(path.parent):
+    for entry in sorted(_entries(path.parent), key=lambda entry: len(entry.name)):
         match = number.fullmatch(entry.name)
         if match and (match[1][0] != "0" or len(match[1]) == width):
-            found[int(match[1])] = entry
+            # The longer name, of the gzipped file, does not replace the shorter one.
+            found.setdefault(int(match[1]), entry)
     if not found:
         raise InputError(
             "no image matches the template",

@@ -52,7 +52,7 @@ def read_cbf(path: Path) -> np.ndarray:
         _check(path, packed, described)
         fast, slow = described.image_size
         values = decode_byte_offset(packed, fast * slow).reshape(slow, fast)
-        return as_counts(path, values, _rule(content[:start]))
+        return as_counts(path, values, _rule(content[:start]), reuse=True)
 
 
 def read_cbf_header(path: Path) -> FrameHeader:

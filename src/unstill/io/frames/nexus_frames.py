@@ -247,22 +247,42 @@ def _entry(file: h5py.File) -> h5py.Group:
 
 def _data_group(file: h5py.File) -> h5py.Group:
     entry = _entry(file)
-    for place in (find(entry, "data"), _detector(entry), entry):
-        if isinstance(place, h5py.Group) and any(name.startswith("data") for name in place):
+    groups = [find(entry, name) for name in entry]
+    marked = [item for item in groups if isinstance(item, h5py.Group)]
+    plots = [group for group in marked if _nx_class(group) == "NXdata"]
+    for place in (find(entry, "data"), *plots):
+        if isinstance(place, h5py.Group) and _has_data(place):
             return place
-    return entry
+    own = [group for group in _detectors(entry) if _has_data(group)]
+    if len(own) > 1:
+        raise FormatError(
+            f"the images of {Path(file.filename).name} come from several detectors",
+            found=", ".join(group.name for group in own),
+            fix="write them as one dataset (frame, panel, slow, fast) in /entry/data",
+        )
+    return own[0] if own else entry
+
+
+def _has_data(group: h5py.Group) -> bool:
+    return any(name == "data" or name.startswith("data_0") for name in group)
 
 
 def _detector(entry: h5py.Group) -> h5py.Group | None:
+    found = _detectors(entry)
+    return found[0] if found else None
+
+
+def _detectors(entry: h5py.Group) -> list[h5py.Group]:
     instrument = find(entry, "instrument")
     if not isinstance(instrument, h5py.Group):
-        return None
-    found = [
-        item
-        for item in (find(instrument, name) for name in instrument)
-        if isinstance(item, h5py.Group) and _nx_class(item) == "NXdetector"
+        return []
+    groups = {name: find(instrument, name) for name in instrument}
+    return [
+        group
+        for name, group in groups.items()
+        if isinstance(group, h5py.Group)
+        and (_nx_class(group) == "NXdetector" or name == "detector")
     ]
-    return found[0] if found else find(instrument, "detector")
 
 
 def _nx_class(group: h5py.Group) -> str:

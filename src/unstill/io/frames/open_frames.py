@@ -152,14 +152,19 @@ def _open_one(
         if image_format is None:
             return _open_list(list(numbered.present), detector)
         return open_image_files(
-            numbered, image_format, detector, template=where, image_range=image_range
+            numbered,
+            image_format,
+            detector,
+            template=where,
+            image_range=image_range,
+            growing=growing,
         )
     if is_pattern(where):
         numbered = find_pattern(where)
         image_format = _format(numbered.present[0])
         if image_format is None:
             return _open_list(_masters(numbered.present), detector)
-        return open_image_files(numbered, image_format, detector, pattern=where)
+        return open_image_files(numbered, image_format, detector, pattern=where, growing=growing)
     image_format = _format(path)
     if image_format is None:
         from unstill.io.frames.nexus_frames import open_nexus

@@ -32,7 +32,12 @@ class ValueRule:
 
 
 def as_counts(
-    path: Path, raw: np.ndarray, rule: ValueRule, mask: np.ndarray | None = None
+    path: Path,
+    raw: np.ndarray,
+    rule: ValueRule,
+    mask: np.ndarray | None = None,
+    *,
+    reuse: bool = False,
 ) -> np.ndarray:
     """Return int32 counts of the shape of ``raw``, with invalid and overloaded pixels marked.
 
@@ -45,7 +50,9 @@ def as_counts(
     rule
         Which numbers are not counts.
     mask
-        Of the same shape or a part of it; pixels that are not zero are invalid.
+        Of the same shape; pixels that are not zero are invalid.
+    reuse
+        Whether an int32 ``raw`` may be changed in place: no second array then.
 
     Raises
     ------
@@ -63,7 +70,8 @@ def as_counts(
     if not raw.dtype.isnative:
         raw = raw.astype(raw.dtype.newbyteorder("="))
     flat = np.ascontiguousarray(raw).reshape(-1)
-    counts = np.empty(flat.size, dtype=np.int32)
+    own = reuse and flat.dtype == np.int32 and flat.flags.writeable
+    counts = flat if own else np.empty(flat.size, dtype=np.int32)
     top = min(rule.overloaded_from, LIMIT)
     if mask is None:
         _convert(flat, rule.invalid, top, counts)

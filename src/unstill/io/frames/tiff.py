@@ -1,7 +1,8 @@
-"""TIFF images: one picture a file, with the comments of Pilatus software if there are any."""
+"""TIFF images, also gzipped: one picture a file, with the comments of Pilatus software if any."""
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from unstill.errors import FormatError
 from unstill.experiment import FrameHeader
 from unstill.io.frames.header_text import header_from_comments
 from unstill.io.frames.pixel_values import LIMIT, ValueRule, as_counts, rule_for
-from unstill.io.reading import parsing
+from unstill.io.reading import parsing, unpacked
 
 
 def read_tiff(path: Path) -> np.ndarray:
@@ -32,7 +33,7 @@ def read_tiff(path: Path) -> np.ndarray:
         If the file is damaged, holds several pictures or colours, or its numbers
         are not whole.
     """
-    with parsing(path, "a TIFF image"), tifffile.TiffFile(path) as file:
+    with parsing(path, "a TIFF image"), tifffile.TiffFile(BytesIO(unpacked(path))) as file:
         page = _page(path, file)
         raw = page.asarray()
         if raw.ndim != 2:
@@ -53,7 +54,7 @@ def read_tiff_header(path: Path) -> FrameHeader:
     FormatError
         If the file is damaged or holds several pictures.
     """
-    with parsing(path, "a TIFF image"), tifffile.TiffFile(path) as file:
+    with parsing(path, "a TIFF image"), tifffile.TiffFile(BytesIO(unpacked(path))) as file:
         page = _page(path, file)
         return header_from_comments(page.description, (page.imagewidth, page.imagelength))
 
@@ -69,7 +70,7 @@ def _page(path: Path, file: tifffile.TiffFile) -> tifffile.TiffPage:
 
 
 def _rule(dtype: np.dtype, cutoff: float | None) -> ValueRule:
-    top = int(cutoff) if cutoff and 0 < cutoff < LIMIT else LIMIT
+    top = int(cutoff) + 1 if cutoff and 0 < cutoff < LIMIT else LIMIT
     if dtype.kind == "u" and dtype.itemsize <= 2:
         return ValueRule(overloaded_from=min(top, int(np.iinfo(dtype).max)))
     return rule_for(dtype, None if top == LIMIT else top - 1)
