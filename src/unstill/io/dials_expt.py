@@ -12,6 +12,7 @@ from unstill.experiment import Detector, Experiment, ImageSet, Lattice, Scan
 from unstill.io.atomic import atomic_path
 from unstill.io.dials_models import (
     Turning,
+    placed,
     read_beam,
     read_detector,
     read_goniometer,
@@ -136,16 +137,17 @@ class _Models:
                 *((id(scan), id(turning)) if drifts else ()),
             )
         images = self._images(entry, path)
-        return Experiment(
-            beam=beam,
-            detector=detector,
-            goniometer=None if turning is None else turning.goniometer,
-            scan=scan,
-            lattice=lattice,
-            images=images,
-            name=_name(images, scan, path, number),
-            identifier=text_or(entry, "identifier"),
-        )
+        with placed(entry):
+            return Experiment(
+                beam=beam,
+                detector=detector,
+                goniometer=None if turning is None else turning.goniometer,
+                scan=scan,
+                lattice=lattice,
+                images=images,
+                name=_name(images, scan, path, number),
+                identifier=text_or(entry, "identifier"),
+            )
 
     def _model(self, entry: Node, kind: str) -> Node | None:
         """Find the model of a kind that an experiment, or its image set, points to."""
