@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,15 +17,22 @@ from unstill.reduction.scaling.intensities import (
     first_expected,
     merge_voxels,
 )
-from unstill.reduction.scaling.irls import Design, Step, Vector, fit_step, make_design, predict
+from unstill.reduction.scaling.irls import Alphas, Design, Step, fit_step, make_design, predict
 from unstill.reduction.scaling.options import ScaleOptions
 from unstill.reduction.scaling.outliers import Residuals, find_outliers, residuals
 from unstill.reduction.scaling.rows import VoxelRows
+from unstill.reduction.scaling.smoothness import (
+    first_alphas,
+    largest_change,
+    refined_alphas,
+)
 from unstill.shapes import Bool, Float
 
 _TRUSTED = 4.0
 _FIRST_CUTOFF = 8.0
-_STEPS_A_ROUND = 2
+_STEPS_A_ROUND = 3
+_SMALL = 3e-3
+_SETTLED = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,12 +129,16 @@ def fit_components(
     """
     design = make_design(components, rows, options)
     theta = design.project(np.concatenate([part.values for part in design.components]))
-    state = start or begin(rows, predict(design, rows, theta)[0])
+    predicted = predict(design, rows, theta)[0]
+    state = begin(rows, predicted) if start is None else replace(start, predicted=predicted)
+    alphas = first_alphas(design)
     history: list[Round] = []
-    step = Step(theta, np.inf, 0, np.zeros_like(theta))
+    step = Step(theta, np.inf, 0, np.zeros_like(theta), ())
     for number in range(options.max_rounds):
         before = state
-        step, state = _surfaces(design, rows, step.theta, state)
+        step, state = _surfaces(design, rows, step, state, alphas)
+        smoother = refined_alphas(design, step, alphas) if options.adapt else alphas
+        moving, alphas = largest_change(alphas, smoother), smoother
         if start is None:
             dispersion = _dispersion(rows, state) if number == 0 else 1.0
             state = settle(rows, state, options, dispersion=dispersion)
@@ -135,7 +146,8 @@ def fit_components(
         if progress is not None:
             progress(f"scaling: round {number + 1}, χ² {history[-1].chi2:.3f}")
         moved = int(np.count_nonzero(state.kept != before.kept))
-        if step.change < options.tolerance and moved <= 1e-4 * len(rows):
+        settled = moving < _SETTLED or (number > 1 and step.change < options.tolerance)
+        if settled and step.change < options.tolerance and moved <= 1e-4 * len(rows):
             break
     return _result(design, step, state, history)
 
@@ -176,10 +188,8 @@ def settle(
             kept = state.kept
         state = with_kept(rows, state, kept)
         found = residuals(rows, state.predicted, state.expected, state.merged, state.error_model)
-        model = _error_model(rows, state, found)
-        state = with_kept(
-            rows, State(state.predicted, state.expected, state.merged, model, kept), kept
-        )
+        state = replace(state, error_model=_error_model(rows, state, found))
+        state = with_kept(rows, state, kept)
     return state
 
 
@@ -203,23 +213,24 @@ def chi_square(rows: VoxelRows, state: State) -> tuple[float, int]:
     return chi2, freedom
 
 
-def _surfaces(design: Design, rows: VoxelRows, theta: Vector, state: State) -> tuple[Step, State]:
+def _surfaces(
+    design: Design, rows: VoxelRows, step: Step, state: State, alphas: Alphas
+) -> tuple[Step, State]:
     """Take steps with outliers and error model as they are."""
-    change, iterations = 0.0, 0
+    iterations = 0
     for _ in range(_STEPS_A_ROUND):
         trust = _trust(rows, state)
         merged = merge_voxels(rows, state.predicted, state.expected, state.error_model, trust)
-        step = fit_step(design, rows, theta, state.expected.shrunk, merged)
-        theta, change = step.theta, step.change
+        step = fit_step(design, rows, step.theta, state.expected.shrunk, merged, alphas)
         iterations += step.iterations
-        predicted = predict(design, rows, theta)[0]
+        predicted = predict(design, rows, step.theta)[0]
         merged = merge_voxels(
             rows, predicted, state.expected, state.error_model, state.kept.astype(float)
         )
-        state = State(predicted, expect(rows, merged), merged, state.error_model, state.kept)
-        if change < 1e-5:
+        state = replace(state, predicted=predicted, merged=merged, expected=expect(rows, merged))
+        if step.change < _SMALL:
             break
-    return Step(theta, change, iterations, step.curvature), state
+    return replace(step, iterations=iterations), state
 
 
 def _trust(rows: VoxelRows, state: State) -> Float[np.ndarray, " n"]:

@@ -60,7 +60,8 @@ class Expected:
 
     def prior_variance(self, intensity: Float[np.ndarray, " v"]) -> Float[np.ndarray, " v"]:
         """Variance of the prior; voxels far from the mean are not drawn to it."""
-        return np.maximum(self.variance, (intensity - self.mean) ** 2)
+        widened: np.ndarray = np.maximum(self.variance, (intensity - self.mean) ** 2)
+        return widened
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +139,8 @@ def row_variance(
     # A background that was subtracted too far must not make a row count for everything.
     counts = np.maximum(signal + predicted.flat, _LEAST * np.abs(signal))
     variance = error_model.variance(counts, signal, rows.observations.background_sigma)
-    return np.maximum(variance, 1e-9)
+    positive: np.ndarray = np.maximum(variance, 1e-9)
+    return positive
 
 
 def first_expected(rows: VoxelRows, predicted: Prediction) -> Expected:

@@ -37,6 +37,9 @@ Vector = Float[np.ndarray, " n_knots"]
 Factors = Mapping[str, Float[np.ndarray, " n"]]
 """Change of the expected counts of each row with each surface."""
 
+Alphas = tuple[tuple[float, ...], ...]
+"""Strength of each term of the penalty of each component."""
+
 _ORDER = "badc"
 _HALVINGS = 6
 _LARGEST_STEP = 1.5
@@ -56,15 +59,12 @@ class Design:
         Terms of the penalty.
     gauges
         Conditions on the values.
-    ridge
-        How strongly c is held at 0.
     """
 
     components: tuple[Component, ...]
     matrices: tuple[sparse.csr_array, ...]
     roughness: tuple[tuple[Roughness, ...], ...]
     gauges: tuple[Gauge, ...]
-    ridge: float
 
     @property
     def slices(self) -> list[slice]:
@@ -102,6 +102,44 @@ class Design:
 
 
 @dataclass(frozen=True, eq=False)
+class Block:
+    """Second derivative of one component, couplings left out.
+
+    Parameters
+    ----------
+    normal
+        ``(n_knots, n_knots)`` JᵀWJ, with what the intensities take left out on average.
+    units
+        Terms of the penalty for α = 1.
+    penalty
+        Λ, their sum with the present α.
+    """
+
+    normal: sparse.csr_array
+    units: tuple[sparse.csr_array, ...]
+    penalty: sparse.csr_array
+
+    def solver(self) -> Callable[[Vector], Vector]:
+        """Return what solves with JᵀWJ + Λ."""
+        return positive_solver(self.normal + self.penalty)
+
+
+def positive_solver(matrix: sparse.csr_array) -> Callable[[Vector], Vector]:
+    """Factorise a symmetric positive matrix: no pivots, an ordering that keeps factors thin."""
+    from scipy import sparse
+    from scipy.sparse.linalg import splu
+
+    factorised = splu(
+        sparse.csc_array(matrix),
+        permc_spec="MMD_AT_PLUS_A",
+        diag_pivot_thresh=0.0,
+        options={"SymmetricMode": True},
+    )
+    solve: Callable[[Vector], Vector] = factorised.solve
+    return solve
+
+
+@dataclass(frozen=True, eq=False)
 class Step:
     """What a round of the fit made.
 
@@ -115,12 +153,15 @@ class Step:
         Of conjugate gradients.
     curvature
         ``(n_knots,)`` diagonal of the second derivative, penalty included.
+    blocks
+        The second derivative, component by component.
     """
 
     theta: Vector
     change: float
     iterations: int
     curvature: Vector
+    blocks: tuple[Block, ...]
 
 
 def make_design(
@@ -134,7 +175,7 @@ def make_design(
         for part, matrix in zip(parts, matrices, strict=True)
     )
     roughness = tuple(tuple(roughness_terms(part, options)) for part in parts)
-    return Design(parts, matrices, roughness, gauges, options.c_ridge)
+    return Design(parts, matrices, roughness, gauges)
 
 
 def predict(
@@ -153,6 +194,7 @@ def fit_step(
     theta: Vector,
     shrunk: Float[np.ndarray, " v"],
     merged: Intensities,
+    alphas: Alphas,
     *,
     cg_tolerance: float = 1e-2,
     most_iterations: int = 200,
@@ -167,6 +209,8 @@ def fit_step(
         ``(v,)`` positive intensities, for the derivatives.
     merged
         Merged with the present scales; carries the weights.
+    alphas
+        Strength of each term of the penalty of each component.
     cg_tolerance, most_iterations
         When conjugate gradients stop.
 
@@ -175,25 +219,31 @@ def fit_step(
     InputError
         If the step is not finite.
     """
+    from scipy import sparse
+
     predicted, bare = predict(design, rows, theta)
     weight, e = merged.weight, predicted.effective
     signal = e * shrunk[rows.voxel]
     seen = signal + predicted.flat - rows.observations.background
     factors = {"b": signal, "a": seen, "d": seen, "c": bare}
-    penalty, information = _penalty(design, factors, weight)
+    known = np.maximum(merged.information, 1e-300)
+    # Of the information of a row the part that its own intensity does not take.
+    spare = 1 - np.minimum(weight * e**2 / known[rows.voxel], 1.0)
+    blocks = _penalties(design, factors, weight * spare, alphas)
+    penalty = sparse.csr_array(sparse.block_diag([block.penalty for block in blocks]))
     residual = rows.observations.counts - predicted.flat - e * merged.intensity[rows.voxel]
     gradient = design.transpose(factors, weight * residual) - penalty @ theta
-    known = np.maximum(merged.information, 1e-300)
 
     def curvature(step: Vector) -> Vector:
         change = design.apply(factors, step)
         change -= e * (rows.sums(weight * e * change) / known)[rows.voxel]
-        return design.transpose(factors, weight * change) + penalty @ step
+        bent: np.ndarray = design.transpose(factors, weight * change) + penalty @ step
+        return bent
 
     step, iterations = _conjugate_gradients(
         curvature,
         design.project(gradient),
-        _preconditioner(design, factors, weight, penalty),
+        _preconditioner(design, blocks),
         design.project,
         cg_tolerance,
         most_iterations,
@@ -206,56 +256,41 @@ def fit_step(
         )
     theta, taken = _line_search(design, rows, theta, step, merged, penalty)
     change = float(np.sqrt(np.mean(np.square(design.surface("bad", taken)))))
-    return Step(theta, change, iterations, information + penalty.diagonal())
+    curvatures = [block.normal.diagonal() + block.penalty.diagonal() for block in blocks]
+    return Step(theta, change, iterations, np.concatenate(curvatures), blocks)
 
 
-def _penalty(
-    design: Design, factors: Factors, weight: np.ndarray
-) -> tuple[sparse.csr_array, Vector]:
-    """Return the penalty matrix of all components, and the diagonal of JᵀWJ."""
+def _penalties(
+    design: Design, factors: Factors, weight: np.ndarray, alphas: Alphas
+) -> tuple[Block, ...]:
+    """Make normal matrix, terms of the penalty and their sum, for each component."""
     from scipy import sparse
 
-    blocks, diagonals = [], []
-    for part, matrix, terms in zip(
-        design.components, design.matrices, design.roughness, strict=True
+    blocks = []
+    for part, matrix, terms, strengths in zip(
+        design.components, design.matrices, design.roughness, alphas, strict=True
     ):
-        squared = sparse.csr_array((matrix.data**2, matrix.indices, matrix.indptr), matrix.shape)
-        own = squared.T @ (weight * factors[part.name] ** 2)
-        largest = float(own.max(initial=0))
+        square = weight * factors[part.name] ** 2
+        normal = (matrix.T @ (sparse.diags_array(square) @ matrix)).tocsr()
+        own = normal.diagonal()
+        units = tuple(term.unit(own) for term in terms)
         # Knots without rows must not make the system singular.
-        ridge = max(1e-9 * largest, 1e-30) + (design.ridge * largest if part.name == "c" else 0.0)
-        block = ridge * sparse.eye_array(part.n_knots, format="csr")
-        for term in terms:
-            block = block + term.scaled(own)
-        blocks.append(block)
-        diagonals.append(own)
-    return sparse.csr_array(sparse.block_diag(blocks, format="csr")), np.concatenate(diagonals)
+        least = max(1e-9 * float(own.max(initial=0)), 1e-30)
+        total = least * sparse.eye_array(part.n_knots, format="csr")
+        for strength, unit in zip(strengths, units, strict=True):
+            total = total + strength * unit
+        blocks.append(Block(normal, units, sparse.csr_array(total)))
+    return tuple(blocks)
 
 
-def _preconditioner(
-    design: Design, factors: Factors, weight: np.ndarray, penalty: sparse.csr_array
-) -> Callable[[Vector], Vector]:
+def _preconditioner(design: Design, blocks: tuple[Block, ...]) -> Callable[[Vector], Vector]:
     """Factorise JᵀWJ + Λ of each component, couplings and intensities left out."""
-    from scipy import sparse
-    from scipy.sparse.linalg import splu
-
-    solvers = []
-    for part, where, matrix in zip(design.components, design.slices, design.matrices, strict=True):
-        weighted = sparse.diags_array(weight * factors[part.name] ** 2) @ matrix
-        block = matrix.T @ weighted + penalty[where, where]
-        # Symmetric and positive: no pivots, and an ordering that keeps the factors thin.
-        factorised = splu(
-            sparse.csc_array(block),
-            permc_spec="MMD_AT_PLUS_A",
-            diag_pivot_thresh=0.0,
-            options={"SymmetricMode": True},
-        )
-        solvers.append((where, factorised))
+    solvers = [(where, block.solver()) for where, block in zip(design.slices, blocks, strict=True)]
 
     def solve(residual: Vector) -> Vector:
         result = np.empty_like(residual)
-        for where, factorised in solvers:
-            result[where] = factorised.solve(residual[where])
+        for where, solver in solvers:
+            result[where] = solver(residual[where])
         return result
 
     return solve

@@ -112,7 +112,8 @@ def _supported(
 ) -> np.ndarray:
     rows = np.bincount(key, minlength=n_keys) / options.min_rows
     known = np.bincount(key, weights=information, minlength=n_keys) * options.precision**2
-    return np.minimum(rows, known)
+    supported: np.ndarray = np.minimum(rows, known)
+    return supported
 
 
 def _steps(extent: Extent, step: float) -> float:

@@ -85,7 +85,8 @@ class ScaleModel:
         """Part of the offset that follows b, at 1/d (Å⁻¹)."""
         if self.c is None or self.c.line is None or self.floor is None:
             return np.zeros(len(s))
-        return np.interp(s, self.c.line.positions(), self.floor)
+        floor: np.ndarray = np.interp(s, self.c.line.positions(), self.floor)
+        return floor
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Arrays of numbers and strings, for an npz or HDF5 file."""

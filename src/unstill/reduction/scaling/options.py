@@ -35,6 +35,8 @@ class ScaleOptions:
         Knots of d along each side of the detector, and smoothness.
     min_rows, precision
         A knot has so many rows at least, and its relative standard error is at most this.
+    adapt
+        Refine all α by restricted maximum likelihood, starting from those given.
     outlier_sigma
         Rows that their mates predict worse than this many standard errors are
         left out; ``None`` keeps all.
@@ -65,10 +67,11 @@ class ScaleOptions:
     c_ridge: float = 1e-3
     d_xy: int = 200
     d_alpha: float = 1.0
-    min_rows: int = 40
-    precision: float = 0.02
+    min_rows: int = 20
+    precision: float = 0.05
     outlier_sigma: float | None = 6.0
     reject_bad_ranges: bool = False
+    adapt: bool = True
     max_rows: int = 1_000_000
     max_rounds: int = 8
     tolerance: float = 2e-4

@@ -40,21 +40,22 @@ class Roughness:
     knot_group: Int[np.ndarray, " n_knots"]
     alpha: float
 
-    def scaled(self, information: Float[np.ndarray, " n_knots"]) -> sparse.csr_array:
-        """Return λ BᵀB for the diagonal of AᵀWA."""
+    def unit(self, information: Float[np.ndarray, " n_knots"]) -> sparse.csr_array:
+        """Return λ BᵀB for the diagonal of AᵀWA and α = 1."""
         from scipy import sparse
 
         groups = int(self.knot_group.max(initial=0)) + 1
         squares = np.asarray(self.matrix.multiply(self.matrix).sum(axis=1)).ravel()
         rough = np.bincount(self.term_group, weights=squares, minlength=groups)
         data = np.bincount(self.knot_group, weights=information, minlength=groups)
-        strength = self.alpha * data / np.where(rough > 0, rough, 1.0)
+        strength = data / np.where(rough > 0, rough, 1.0)
         weighted = sparse.diags_array(strength[self.term_group]) @ self.matrix
-        return (self.matrix.T @ weighted).tocsr()
+        scaled: sparse.csr_array = (self.matrix.T @ weighted).tocsr()
+        return scaled
 
 
 def roughness_terms(component: Component, options: ScaleOptions) -> list[Roughness]:
-    """Return the terms of the penalty of a component."""
+    """Return the terms of the penalty of a component, with the α to start from."""
     name = component.name
     static, along = component.plane or component.line, component.track
     terms: list[Roughness] = []
@@ -64,7 +65,18 @@ def roughness_terms(component: Component, options: ScaleOptions) -> list[Roughne
     if static is not None:
         alpha = {"a": options.a_alpha_xy, "c": options.c_alpha_s, "d": options.d_alpha}[name]
         terms += _over_static(static, along, alpha)
+    if name == "c":
+        terms.append(_ridge(component, options.c_ridge))
     return terms
+
+
+def _ridge(component: Component, alpha: float) -> Roughness:
+    from scipy import sparse
+
+    sweep = component.track.key_of_knot if component.track is not None else np.zeros(1, np.int64)
+    group = np.tile(sweep, component.shape[0])
+    identity = sparse.eye_array(component.n_knots, format="csr")
+    return Roughness(sparse.csr_array(identity), group, group, alpha)
 
 
 def second_differences(knots: Knots) -> sparse.csr_array:

@@ -10,8 +10,12 @@ import numpy as np
 from unstill.reduction.halves import hashed_half
 from unstill.reduction.scaling.component import Component
 from unstill.reduction.scaling.fit import State, fit_components
-from unstill.reduction.scaling.intensities import Prediction, merge_voxels, row_variance
-from unstill.reduction.scaling.model import ScaleModel
+from unstill.reduction.scaling.intensities import (
+    Expected,
+    Intensities,
+    Prediction,
+    row_variance,
+)
 from unstill.reduction.scaling.options import ScaleOptions
 from unstill.reduction.scaling.rows import VoxelRows, random_voxels
 from unstill.shapes import Bool, Float
@@ -71,8 +75,7 @@ def choose_components(
 
     def errors(components: Mapping[str, Component]) -> tuple[dict[str, Component], np.ndarray]:
         fitted = fit_components(components, rows, short, start=trained)
-        squares = _errors(fitted.components, rows, fitted.state, variance)
-        return fitted.components, squares[tested]
+        return fitted.components, _errors(rows, fitted.state, variance)[tested]
 
     chosen: list[str] = []
     gains: dict[str, float] = {}
@@ -113,8 +116,6 @@ def _part(rows: VoxelRows, state: State, seed: int) -> tuple[VoxelRows, State]:
     chosen = random_voxels(rows, MOST_ROWS / len(rows), seed + 1)
     inside = chosen[rows.voxel]
     part = rows.take_voxels(chosen)
-    from unstill.reduction.scaling.intensities import Expected, Intensities
-
     return part, State(
         Prediction(state.predicted.effective[inside], state.predicted.flat[inside]),
         Expected(
@@ -143,20 +144,10 @@ def _left_out(rows: VoxelRows, seed: int) -> np.ndarray:
 
 
 def _errors(
-    components: Mapping[str, Component],
-    rows: VoxelRows,
-    state: State,
-    variance: Float[np.ndarray, " n"],
+    rows: VoxelRows, state: State, variance: Float[np.ndarray, " n"]
 ) -> Float[np.ndarray, " n"]:
-    """Squared residuals of rows that took no part, over a variance that all trials share."""
-    names = ("",) * (components["b"].track.n_keys if components["b"].track else 1)
-    model = ScaleModel(names, **components)
-    scale, offset = model.scale_and_offset(rows.observations)
-    table = rows.observations
-    predicted = Prediction(table.exposure * scale, table.background + table.exposure * offset)
-    merged = merge_voxels(
-        rows, predicted, state.expected, state.error_model, state.kept.astype(float)
-    )
-    residual = table.counts - predicted.flat - predicted.effective * merged.intensity[rows.voxel]
+    """Squared residuals from the merge of kept rows, over a variance that all trials share."""
+    fitted = state.predicted.effective * state.merged.intensity[rows.voxel]
+    residual = rows.observations.counts - state.predicted.flat - fitted
     squares: np.ndarray = np.minimum(residual**2 / variance, _CLIP**2)
     return squares
