@@ -1,4 +1,4 @@
-"""How rough a surface is: second differences along lines, a graph Laplacian on planes.
+"""How rough a surface is: second differences along lines and over planes.
 
 Strength follows mdx2: a term of relative weight α has λ = α tr(AᵀWA) / tr(BᵀB)
 with the weighted design matrix A and the roughness B, so that α = 1 smooths
@@ -101,30 +101,26 @@ def second_differences(knots: Knots) -> sparse.csr_array:
     return matrix
 
 
-def graph_laplacian(plane: Plane) -> sparse.csr_array:
-    """Return each knot minus the mean of its neighbours on its panel."""
+def plane_differences(plane: Plane) -> sparse.csr_array:
+    """Return second differences along x and along y of each panel, one below the other.
+
+    A graph Laplacian, which mdx2 has here, penalises slopes at the edges; these
+    leave any gradient over the detector alone.
+    """
     from scipy import sparse
 
     blocks = []
     for n_x, n_y in zip(plane.x.count, plane.y.count, strict=True):
-        links = sparse.kron(_chain(int(n_x)), sparse.eye_array(int(n_y))) + sparse.kron(
-            sparse.eye_array(int(n_x)), _chain(int(n_y))
-        )
-        degree = np.asarray(links.sum(axis=1)).ravel()
-        mean = sparse.diags_array(1 / np.where(degree > 0, degree, 1.0)) @ links
-        blocks.append(sparse.diags_array((degree > 0).astype(float)) - mean)
+        x, y = (second_differences(_line(int(count))) for count in (n_x, n_y))
+        over_x = sparse.kron(x, sparse.eye_array(int(n_y)))
+        over_y = sparse.kron(sparse.eye_array(int(n_x)), y)
+        blocks.append(sparse.vstack([over_x, over_y]))
     matrix: sparse.csr_array = sparse.block_diag(blocks, format="csr")
     return matrix
 
 
-def _chain(n: int) -> sparse.csr_array:
-    from scipy import sparse
-
-    ones = np.ones(max(n - 1, 0))
-    chain: sparse.csr_array = sparse.diags_array(
-        [ones, ones], offsets=[-1, 1], shape=(n, n), format="csr"
-    )
-    return chain
+def _line(count: int) -> Knots:
+    return Knots.spanning([0.0], [1.0], [count])
 
 
 def _along_track(n_static: int, track: Knots, alpha: float) -> list[Roughness]:
@@ -144,7 +140,7 @@ def _along_track(n_static: int, track: Knots, alpha: float) -> list[Roughness]:
 def _over_static(static: Plane | Knots, track: Knots | None, alpha: float) -> list[Roughness]:
     from scipy import sparse
 
-    rough = graph_laplacian(static) if isinstance(static, Plane) else second_differences(static)
+    rough = plane_differences(static) if isinstance(static, Plane) else second_differences(static)
     if rough.nnz == 0:
         return []
     sweep = track.key_of_knot if track is not None else np.zeros(1, dtype=np.int64)

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from unstill.errors import InputError, UnstillWarning
 from unstill.maps.observations import Observations
 from unstill.reduction.error_model import ErrorModel
+from unstill.reduction.scaling.bad_ranges import (
+    BadRange,
+    BlockStatistics,
+    block_statistics,
+    find_bad_ranges,
+    rows_in,
+)
 from unstill.reduction.scaling.component import Component
 from unstill.reduction.scaling.fit import (
     Fitted,
@@ -26,7 +33,7 @@ from unstill.reduction.scaling.intensities import Prediction
 from unstill.reduction.scaling.knots import make_component, measure_extent
 from unstill.reduction.scaling.model import ScaleModel
 from unstill.reduction.scaling.options import ScaleOptions
-from unstill.reduction.scaling.outliers import reasons, residuals
+from unstill.reduction.scaling.outliers import BAD_RANGE, reasons, residuals
 from unstill.reduction.scaling.prescale import prescale
 from unstill.reduction.scaling.rows import VoxelRows, random_voxels, voxel_rows
 from unstill.reduction.scaling.select import choose_components
@@ -64,6 +71,8 @@ class ScaleResult:
     gains
         By how much a, c and d lowered the squared residual of rows that were
         left out of the fit, where that was tried.
+    blocks, bad_ranges
+        Statistics of each block, and the ranges that do not fit.
     """
 
     model: ScaleModel
@@ -75,6 +84,8 @@ class ScaleResult:
     history: tuple[Round, ...]
     n_untested: int
     gains: Mapping[str, float]
+    blocks: BlockStatistics
+    bad_ranges: tuple[BadRange, ...]
 
 
 def scale_observations(
@@ -125,6 +136,30 @@ def scale_observations(
     https://doi.org/10.1038/s41467-020-14933-6
     """
     options = ScaleOptions() if options is None else options
+    result = _scaled(observations, options, seed, progress)
+    if not (options.reject_bad_ranges and result.bad_ranges):
+        return result
+    bad = rows_in(observations, result.bad_ranges)
+    again = _scaled(
+        observations.replace(exposure=np.where(bad, 0.0, observations.exposure)),
+        options,
+        seed,
+        progress,
+    )
+    return replace(
+        again,
+        rejected=np.where(bad, np.int8(BAD_RANGE), again.rejected),
+        blocks=result.blocks,
+        bad_ranges=result.bad_ranges,
+    )
+
+
+def _scaled(
+    observations: Observations,
+    options: ScaleOptions,
+    seed: int,
+    progress: Callable[[str], None] | None,
+) -> ScaleResult:
     rows = voxel_rows(observations)
     if len(rows) == 0:
         raise InputError(
@@ -184,8 +219,6 @@ def _components(
 
 
 def _rough(options: ScaleOptions) -> ScaleOptions:
-    from dataclasses import replace
-
     return replace(options, max_rounds=2)
 
 
@@ -230,16 +263,21 @@ def _judged(
     state = settle(rows, state, options)
     found = residuals(rows, predicted, state.expected, state.merged, state.error_model)
     chi2, freedom = chi_square(rows, state)
+    rejected = _spread(observations, rows, reasons(state.kept, found.z), np.int8(0))
+    residual = _spread(observations, rows, found.score, np.nan)
+    blocks = block_statistics(observations, model, rejected, residual)
     return ScaleResult(
         model,
-        _spread(observations, rows, reasons(state.kept, found.z), np.int8(0)),
-        _spread(observations, rows, found.score, np.nan),
+        rejected,
+        residual,
         _spread(observations, rows, state.merged.intensity[rows.voxel], np.nan),
         state.error_model,
         chi2 / max(freedom, 1),
         tuple(fitted.history),
         int(np.count_nonzero(state.kept & np.isnan(found.score))),
         gains,
+        blocks,
+        tuple(find_bad_ranges(blocks, model.sweep_names)),
     )
 
 
@@ -252,7 +290,7 @@ def _unscaled(
             "scale, so all scales are 1; measure more of reciprocal space twice, or lower the "
             "divisions",
             UnstillWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     table = rows.observations
     extent = measure_extent(rows, np.zeros(len(rows)), options)
