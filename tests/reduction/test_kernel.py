@@ -118,8 +118,8 @@ def test_every_row_agrees_with_plain_numpy(seed, phi, divisions, space_group, pa
         )
     # |s| of the centroid and the mean of |s| differ in a wide voxel about the beam only.
     mean_s = sums[:, 6] / sums[:, 2]
-    away = mean_s > 0.05
-    np.testing.assert_allclose(rows.s[mine][away], mean_s[away], atol=1e-3)
+    away = mean_s > 0.1
+    np.testing.assert_allclose(rows.s[mine][away], mean_s[away], atol=2e-3)
     np.testing.assert_allclose(rows.background[mine], sums[:, 7], rtol=0.02)
     np.testing.assert_allclose(rows.background_sigma[mine], sums[:, 8], rtol=0.02)
     np.testing.assert_allclose(rows.volume[mine], sums[:, 9], rtol=0.05, atol=1e-9)

@@ -1,0 +1,328 @@
+"""A look at a sample of frames: the shape of the peaks, and what is no peak of this lattice."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from unstill.errors import UnstillWarning
+from unstill.experiment import Experiment, FrameSource
+from unstill.reduction.absences import absence_rules, absent_among
+from unstill.reduction.findings import Finding
+from unstill.reduction.frame_cache import FrameCache
+from unstill.reduction.peak_shape import DEFAULT_RADIUS, PeakShape
+from unstill.reduction.strong_pixels import StrongPixels, join_strong, strong_pixels
+from unstill.reduction.tables import PixelTables, pixel_tables
+
+N_SAMPLE = 16
+"""Frames of a sweep that are looked at."""
+
+MIN_PIXELS = 40
+"""Strong pixels near reflections that a fit needs."""
+
+ICE_RINGS = (3.895, 3.661, 3.438, 2.667, 2.249, 2.068, 1.947, 1.916, 1.882, 1.719)
+"""d of hexagonal ice (Å); Thorn et al. (2017), doi:10.1107/S2059798317007768."""
+
+_RING_WIDTH = 0.004
+_FOREIGN_SHARE = 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class PeakSurvey:
+    """What a sample of frames shows.
+
+    Parameters
+    ----------
+    frames
+        Those that were looked at.
+    shape
+        Of the peaks.
+    strong
+        The strong pixels of the sample.
+    explained
+        ``(n,)`` which of them belong to a peak of the lattice.
+    bad_pixels
+        ``(n, 3)`` panel, row, column of pixels that are strong whatever the angle.
+    rings
+        d (Å) of rings of strong pixels.
+    findings
+        Faults by name.
+    """
+
+    frames: tuple[int, ...]
+    shape: PeakShape
+    strong: StrongPixels
+    explained: np.ndarray
+    bad_pixels: np.ndarray
+    rings: tuple[float, ...]
+    findings: tuple[Finding, ...]
+
+
+def find_peak_shape(
+    experiment: Experiment,
+    source: FrameSource,
+    *,
+    tables: PixelTables | None = None,
+    frames: Sequence[int] | None = None,
+    cutoff: float = 3.0,
+) -> PeakShape:
+    """Fit the shape of the peaks; see :func:`survey_peaks`. Findings become warnings."""
+    chosen = pixel_tables(experiment) if tables is None else tables
+    survey = survey_peaks(experiment, source, chosen, frames=frames, cutoff=cutoff)
+    for finding in survey.findings:
+        warnings.warn(str(finding), UnstillWarning, stacklevel=2)
+    return survey.shape
+
+
+def survey_peaks(
+    experiment: Experiment,
+    source: FrameSource,
+    tables: PixelTables,
+    *,
+    frames: Sequence[int] | None = None,
+    cutoff: float = 3.0,
+) -> PeakSurvey:
+    """Fit the shape of the peaks and name what is no peak of this lattice.
+
+    Parameters
+    ----------
+    experiment
+        With lattice.
+    source
+        A :class:`FrameCache` keeps the frames for integration.
+    tables
+        Of the sweep.
+    frames
+        Which; by default some spread evenly over the sweep.
+    cutoff
+        Of the mask, in standard deviations.
+    """
+    chosen = sample_frames(source.n_frames, N_SAMPLE) if frames is None else list(frames)
+    look = source.look if isinstance(source, FrameCache) else source.read
+    strong = join_strong(
+        [strong_pixels(experiment, look(frame), frame, tables) for frame in chosen]
+    )
+    # The direct beam is there at every angle, and masked like any other reflection.
+    bad = hot_pixels(strong.take(np.any(strong.nearest != 0, axis=1)), len(chosen))
+    usable = ~_is_among(strong, bad)
+    rules = absence_rules(experiment.crystal)
+    allowed = ~absent_among(strong.nearest, rules)
+    shape, fitted = fit_shape(strong.delta[usable & allowed], cutoff=cutoff)
+    distance = _distance(strong.delta, shape)
+    explained = allowed & usable & (distance < max(cutoff, 3.0) + 1)
+    foreign = usable & ~explained
+    rings, on_ring = find_rings(strong.s, foreign, tables)
+    findings = [
+        *_fit_findings(shape, fitted, int(np.count_nonzero(usable & allowed))),
+        *_hot_findings(bad),
+        *_ring_findings(rings),
+        *_lattice_findings(explained, foreign & ~on_ring),
+    ]
+    return PeakSurvey(tuple(chosen), shape, strong, explained, bad, rings, tuple(findings))
+
+
+def sample_frames(n_frames: int, n_sample: int) -> list[int]:
+    """Frames spread evenly over a sweep.
+
+    Examples
+    --------
+    >>> sample_frames(100, 4)
+    [12, 37, 62, 87]
+    """
+    n = min(n_frames, n_sample)
+    return [(2 * i + 1) * n_frames // (2 * n) for i in range(n)]
+
+
+def fit_shape(delta: np.ndarray, *, cutoff: float = 3.0) -> tuple[PeakShape, bool]:
+    """Fit offset and covariance of strong pixels about their reflections.
+
+    Every strong pixel counts once. The covariance then says how far the peaks
+    reach above the diffuse scattering, which is what has to be masked; weighted
+    with counts it would be that of the narrower core. Pixels beyond 3σ are
+    rejected and the fit repeated until it stands still: pixels of another
+    lattice lie anywhere in the cell, and few of them inside the ellipsoid.
+
+    Parameters
+    ----------
+    delta
+        ``(n, 3)`` distance from the nearest reflection (r.l.u.).
+    cutoff
+        Of the shape that is returned.
+
+    Returns
+    -------
+    shape, fitted
+        The shape, and whether there were enough pixels to fit it; if not it is
+        a sphere of standard deviation ``DEFAULT_RADIUS``.
+    """
+    sphere = PeakShape(cutoff=cutoff, n_peaks=0, n_rejected=len(delta))
+    if len(delta) < MIN_PIXELS:
+        return sphere, False
+    center = np.median(delta, axis=0)
+    spread = 1.4826 * np.median(np.abs(delta - center), axis=0)
+    covariance = np.diag(np.maximum(spread, 2e-3) ** 2)
+    kept = np.zeros(len(delta), bool)
+    for _ in range(30):
+        inside = _distance(delta, PeakShape(center, covariance)) < 3.0
+        if np.array_equal(inside, kept):
+            break
+        kept = inside
+        if np.count_nonzero(kept) < MIN_PIXELS // 2:
+            return sphere, False
+        center = delta[kept].mean(axis=0)
+        covariance = np.cov(delta[kept].T) + 1e-8 * np.eye(3)
+    n = int(np.count_nonzero(kept))
+    return PeakShape(center, covariance, cutoff, n, len(delta) - n), True
+
+
+def hot_pixels(strong: StrongPixels, n_frames: int) -> np.ndarray:
+    """Pixels that are strong in most of the sampled frames, whatever the angle.
+
+    Returns
+    -------
+    pixels
+        ``(n, 3)`` panel, row, column; none if there are fewer than four frames.
+        Pixels with several such neighbours lie on a ring and are none.
+    """
+    nothing = np.zeros((0, 3), np.int64)
+    if n_frames < 4 or not len(strong):
+        return nothing
+    places = np.stack([strong.panel, strong.y, strong.x], axis=1)
+    unique, times = np.unique(places, axis=0, return_counts=True)
+    often = unique[times >= max(4, int(np.ceil(0.6 * n_frames)))]
+    if not len(often):
+        return nothing
+    from scipy.spatial import cKDTree
+
+    # Panels are kept apart by a long way.
+    tree = cKDTree(often * np.array([1e6, 1.0, 1.0]))
+    crowd = np.asarray(tree.query_ball_point(tree.data, 3.0, return_length=True))
+    return np.asarray(often[crowd <= 4])
+
+
+def find_rings(
+    s: np.ndarray, foreign: np.ndarray, tables: PixelTables
+) -> tuple[tuple[float, ...], np.ndarray]:
+    """Find shells in |s| that hold far more foreign strong pixels than their neighbours.
+
+    Returns
+    -------
+    rings, on_ring
+        d (Å) of the rings, and which strong pixels lie on them.
+    """
+    edges = np.arange(0.0, tables.s_max + 2 * _RING_WIDTH, _RING_WIDTH)
+    if not np.any(foreign) or len(edges) < 10:
+        return (), np.zeros(len(s), bool)
+    counts, _ = np.histogram(s[foreign], edges)
+    from scipy.ndimage import median_filter
+
+    usual = median_filter(counts.astype(float), 15, mode="nearest")
+    high = counts > np.maximum(4 * usual, usual + 6 * np.sqrt(usual + 1) + 20)
+    shell = np.clip((s / _RING_WIDTH).astype(int), 0, len(high) - 1)
+    rings = []
+    for first, last in _stretches(high):
+        middle = np.average(
+            0.5 * (edges[first:last] + edges[first + 1 : last + 1]), weights=counts[first:last]
+        )
+        rings.append(float(1 / middle))
+    return tuple(rings), foreign & high[shell]
+
+
+def _stretches(flags: np.ndarray) -> list[tuple[int, int]]:
+    change = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(int), [0]])))
+    return list(zip(change[::2].tolist(), change[1::2].tolist(), strict=True))
+
+
+def _distance(delta: np.ndarray, shape: PeakShape) -> np.ndarray:
+    distance: np.ndarray = np.linalg.norm((delta - shape.center) @ shape.whitening.T, axis=1)
+    return distance
+
+
+def _is_among(strong: StrongPixels, bad: np.ndarray) -> np.ndarray:
+    listed = {tuple(row) for row in bad.tolist()}
+    places = zip(strong.panel.tolist(), strong.y.tolist(), strong.x.tolist(), strict=True)
+    return np.array([place in listed for place in places], bool)
+
+
+def _fit_findings(shape: PeakShape, fitted: bool, n_pixels: int) -> list[Finding]:
+    if not fitted:
+        return [
+            Finding(
+                "few-peaks",
+                f"too few Bragg peaks to fit their shape; a sphere of "
+                f"{shape.cutoff * DEFAULT_RADIUS:.2f} r.l.u. about each reflection is masked",
+                f"{n_pixels} strong pixels near reflections, {MIN_PIXELS} are needed",
+                "check that the geometry belongs to these images, or look at more frames",
+            )
+        ]
+    findings = []
+    offset = float(np.linalg.norm(shape.center))
+    if offset > 0.02:
+        findings.append(
+            Finding(
+                "peak-offset",
+                "the Bragg peaks lie beside their reflections; the map is shifted as far",
+                f"offset {np.round(shape.center, 4).tolist()} r.l.u.",
+                "refine the geometry, and check the convention of pixel coordinates",
+            )
+        )
+    if float(shape.widths.max()) * shape.cutoff > 0.35:
+        findings.append(
+            Finding(
+                "wide-peaks",
+                "the masks of Bragg peaks nearly touch; little is left of the map",
+                f"widths {np.round(shape.widths, 3).tolist()} r.l.u.",
+                "check cell and orientation, or collect with thinner slices",
+            )
+        )
+    return findings
+
+
+def _hot_findings(bad: np.ndarray) -> list[Finding]:
+    if not len(bad):
+        return []
+    shown = ", ".join(f"({x}, {y})" for _, y, x in bad[:5].tolist())
+    return [
+        Finding(
+            "hot-pixels",
+            "pixels that are strong at every angle are left out",
+            f"{len(bad)}: fast, slow {shown}{' and more' if len(bad) > 5 else ''}",
+            "add them to the mask of the detector",
+        )
+    ]
+
+
+def _ring_findings(rings: tuple[float, ...]) -> list[Finding]:
+    ice = [d for d in rings if min(abs(d / known - 1) for known in ICE_RINGS) < 0.012]
+    other = [d for d in rings if d not in ice]
+    findings = []
+    for code, name, found in (("ice-rings", "ice rings", ice), ("rings", "powder rings", other)):
+        if found:
+            findings.append(
+                Finding(
+                    code,
+                    f"strong pixels lie on {name}",
+                    "d = " + ", ".join(f"{d:.2f}" for d in sorted(found, reverse=True)) + " Å",
+                    "leave these shells out, or use a crystal without ice",
+                )
+            )
+    return findings
+
+
+def _lattice_findings(explained: np.ndarray, foreign: np.ndarray) -> list[Finding]:
+    n_foreign, n_explained = int(np.count_nonzero(foreign)), int(np.count_nonzero(explained))
+    share = n_foreign / max(n_foreign + n_explained, 1)
+    if n_foreign < MIN_PIXELS or share < _FOREIGN_SHARE:
+        return []
+    return [
+        Finding(
+            "second-lattice",
+            "many strong pixels lie between the reflections of the lattice: a second lattice, "
+            "or a wrong orientation",
+            f"{100 * share:.0f} % of the strong pixels",
+            "index again and look for two lattices; the peaks of the second are not masked",
+        )
+    ]
