@@ -142,6 +142,12 @@ class Merged:
         """
         operations = self.operations if expand else self.operations[:1]
         grid = self.grid if self.grid is not None else self._box(operations)
+        return self.boxed(grid, half=half, expand=expand)
+
+    def boxed(
+        self, grid: HklGrid, *, half: int | None = None, expand: bool = False
+    ) -> IntensityMap:
+        """Fill a given box; see :meth:`to_map`."""
         intensity, sigma, n_obs = self._columns(half)
         rejected_only = (n_obs == 0) & (half is None)
         n_obs = np.where(rejected_only, self.n_rejected, n_obs)
@@ -150,7 +156,7 @@ class Merged:
             np.full(grid.size, np.nan),
             np.zeros(grid.size, dtype=np.int64),
         ]
-        for operation in operations:
+        for operation in self.operations if expand else self.operations[:1]:
             mates = self.index @ operation
             inside = grid.contains(mates)
             places = grid.position(mates[inside])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -41,24 +41,66 @@ def unique_by_shell(
         ``(n_shells,)``, or ``None`` if nobody tells.
     """
     grid = HklGrid.covering(crystal, 1 / (edges[-1] * (1 + 1e-9)), divisions)
-    metric = crystal.fractionalization_matrix / np.array(divisions)[:, None]
     n_shells = len(edges) - 1
     counted = np.zeros(n_shells, dtype=np.int64)
     reachable = None if accessible is None else np.zeros(n_shells, dtype=np.int64)
+    for index, shell in _planes(crystal, grid, operations, edges):
+        counted += np.bincount(shell, minlength=n_shells)
+        if accessible is not None and reachable is not None and len(index):
+            reached = np.asarray(accessible(index), bool)
+            reachable += np.bincount(shell[reached], minlength=n_shells)
+    return counted, reachable
+
+
+def unique_by_plane(
+    crystal: Crystal,
+    divisions: Triple,
+    operations: Int[np.ndarray, "n_operations 3 3"],
+    radius: float,
+) -> tuple[int, Int[np.ndarray, " planes"], Int[np.ndarray, "3"], Int[np.ndarray, "3"]]:
+    """Count the unique voxels of a sphere by their first index.
+
+    Parameters
+    ----------
+    crystal, divisions, operations
+        As in :func:`unique_by_shell`.
+    radius
+        Of the sphere (Å⁻¹).
+
+    Returns
+    -------
+    first
+        First index of the first plane.
+    counts
+        ``(n_planes,)`` unique voxels.
+    low, high
+        ``(3,)`` corners of the box that holds them.
+    """
+    grid = HklGrid.covering(crystal, 1 / radius, divisions)
+    planes = _planes(crystal, grid, operations, np.array([0.0, radius]))
+    counts, low, high = [], np.array(grid.stop), np.array(grid.start) - 1
+    for index, _ in planes:
+        counts.append(len(index))
+        if len(index):
+            low, high = np.minimum(low, index.min(axis=0)), np.maximum(high, index.max(axis=0))
+    return grid.start[0], np.array(counts), low, high
+
+
+def _planes(
+    crystal: Crystal, grid: HklGrid, operations: np.ndarray, edges: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield unique voxels and their shells, one plane of the first index after the other."""
+    metric = crystal.fractionalization_matrix / np.array(grid.divisions)[:, None]
+    metric = np.ascontiguousarray(metric @ metric.T)
     ops = np.ascontiguousarray(operations, dtype=np.int64)
     room = np.empty((grid.shape[1] * grid.shape[2], 3), dtype=np.int64)
     shell = np.empty(len(room), dtype=np.int64)
     for h in range(grid.start[0], grid.stop[0]):
         n = _unique_in_plane(
-            h, grid.start[1], grid.shape[1], grid.start[2], grid.shape[2], ops,
-            np.ascontiguousarray(metric @ metric.T), float(edges[0]), float(edges[-1]),
-            n_shells, room, shell,
+            h, grid.start[1], grid.shape[1], grid.start[2], grid.shape[2], ops, metric,
+            float(edges[0]), float(edges[-1]), len(edges) - 1, room, shell,
         )  # fmt: skip
-        counted += np.bincount(shell[:n], minlength=n_shells)
-        if accessible is not None and reachable is not None and n:
-            reached = np.asarray(accessible(room[:n].copy()), bool)
-            reachable += np.bincount(shell[:n][reached], minlength=n_shells)
-    return counted, reachable
+        yield room[:n].copy(), shell[:n].copy()
 
 
 @kernel

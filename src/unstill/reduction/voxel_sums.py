@@ -10,8 +10,8 @@ so that everything that is kept of a voxel adds up over blocks and sweeps.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -237,6 +237,33 @@ def voxel_sums(rows: SortedRows, expectation: Expectation, model: ErrorModel) ->
             rows.voxel, weights=np.where(rows.kept, rows.volume, 0.0), minlength=number
         ),
     )
+
+
+def add_sums(parts: Sequence[VoxelSums]) -> VoxelSums:
+    """Add up sums of the same voxels from separate blocks or sweeps, in the order given.
+
+    The sum of parts is the whole if all were made with one expectation and one
+    error model.
+
+    Raises
+    ------
+    InputError
+        If there is no part.
+    """
+    if not parts:
+        raise InputError("no sums to add", fix="give one part at least")
+    key = np.unique(np.concatenate([part.key for part in parts]))
+    totals = {}
+    for item in fields(VoxelSums):
+        if item.name == "key":
+            continue
+        shape = (len(key), *getattr(parts[0], item.name).shape[1:])
+        total = np.zeros(shape, dtype=getattr(parts[0], item.name).dtype)
+        for part in parts:
+            # The keys of one part are all different.
+            total[np.searchsorted(key, part.key)] += getattr(part, item.name)
+        totals[item.name] = total
+    return VoxelSums(key=key, **totals)
 
 
 def weights_of(
