@@ -15,7 +15,6 @@ from unstill.errors import FormatError, UnstillWarning
 from unstill.experiment import Detector, Experiment, Goniometer, Lattice, Scan
 from unstill.experiment.lattice import nearest_rotation, polar
 from unstill.experiment.pixels import scattering_vectors
-from unstill.experiment.predict import predict_spots
 from unstill.experiment.rotation import between
 from unstill.io.dials_models import checked_metric
 from unstill.io.xds_inp import panel_details, read_keywords, xds_images, xds_name, xds_scan
@@ -37,8 +36,8 @@ _FIELDS = {
 }
 """Lines of a batch, and how many numbers each holds."""
 
-_SPOTS = 20000
-"""Lattice points with which a batch is compared with the mean geometry."""
+_GRID = 9
+"""Pixels along each axis at which a batch is compared with the mean geometry."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +55,8 @@ def read_integrate(path: Path, *, space_group: str | None = None) -> Experiment:
 
     An experiment has one beam, detector and rotation axis: the mean of those
     of all batches. The lattice of each batch becomes the one that, with the
-    mean geometry, puts reflections closest to the same pixels and angles
-    (turned as a whole, the cell stays); between the middles of batches it is interpolated.
+    mean geometry, has the same hkl at the same pixels and angles as closely as
+    can be (turned as a whole, the cell stays); between the middles of batches it is interpolated.
 
     Parameters
     ----------
@@ -181,44 +180,40 @@ def _geometry(
 
 
 def _equivalent(own: Experiment, common: Experiment) -> np.ndarray:
-    """Return the setting matrix with which the common geometry predicts the spots of a batch.
+    """Return the setting matrix with which the common geometry comes closest to that of a batch.
 
-    Minimises Σ|Q A h − R(φ)⁻¹ s(x, y)|² over spots (x, y, φ) that the batch
-    predicts, Q a rotation: a batch is too thin to tell a shear of the cell
-    from a shift of the beam.
+    Minimises Σ|Q A h − R(φ)⁻¹ s(x, y)|² over pixels and angles, h what the
+    geometry of the batch has there and s what the common one has; Q is a
+    rotation: a batch is too thin to tell a shear of the cell from a shift of the beam.
     """
-    spots_hkl = _lattice_points(own)
-    spots = predict_spots(own, spots_hkl)
-    matrix: np.ndarray = own.indexed_lattice.a_matrix
-    if len(spots) < 30 or common.goniometer is None:
-        return matrix
-    s = scattering_vectors(common.beam, common.detector.panels[0], spots.fast, spots.slow)
-    turned = common.goniometer.rotation(spots.phi)
-    rested = np.einsum("nji,nj->ni", turned, s)
-    given = spots_hkl[spots.index] @ matrix.T
-    fitted: np.ndarray = nearest_rotation(rested.T @ given) @ matrix
-    left = np.linalg.norm(rested - spots_hkl[spots.index] @ fitted.T, axis=1)
     panel = common.detector.panels[0]
-    in_pixels = np.sqrt(np.mean(left**2)) * common.beam.wavelength * panel.distance
-    if in_pixels > panel.pixel_size[0]:
+    fast, slow = np.meshgrid(*(np.linspace(0, n, _GRID) for n in panel.image_size))
+    there = scattering_vectors(own.beam, own.detector.panels[0], fast, slow).reshape(-1, 3)
+    here = scattering_vectors(common.beam, panel, fast, slow).reshape(-1, 3)
+    given, wanted = [], []
+    for position in (0.0, own.n_frames / 2, float(own.n_frames)):
+        given.append(there @ _turn(own, position))
+        wanted.append(here @ _turn(common, position, own))
+    at, to = np.concatenate(given), np.concatenate(wanted)
+    turn = nearest_rotation(to.T @ at)
+    rest = np.sqrt(np.mean(np.sum((to - at @ turn.T) ** 2, axis=1)))
+    pixels = rest * common.beam.wavelength * panel.distance / panel.pixel_size[0]
+    if pixels > 1:
         warnings.warn(
-            "beam and detector drift during the sweep by more than one orientation of the crystal "
-            f"can make up for: {in_pixels / panel.pixel_size[0]:.1f} pixels remain",
+            "beam and detector drift during the sweep by more than an orientation of the crystal "
+            f"can make up for: {pixels:.1f} pixels remain",
             UnstillWarning,
             stacklevel=5,
         )
+    fitted: np.ndarray = turn @ own.indexed_lattice.a_matrix
     return fitted
 
 
-def _lattice_points(experiment: Experiment) -> np.ndarray:
-    """Lattice points out to where there are some thousands."""
-    crystal = experiment.crystal
-    d_min = (4 * np.pi / 3 * crystal.volume / _SPOTS) ** (1 / 3)
-    n = np.ceil(np.array(crystal.unit_cell[:3]) / d_min).astype(int)
-    grid = np.stack(np.meshgrid(*(np.arange(-k, k + 1) for k in n), indexing="ij"), axis=-1)
-    hkl = grid.reshape(-1, 3).astype(float)
-    near: np.ndarray = hkl[crystal.s_squared(hkl) <= 1 / d_min**2]
-    return near
+def _turn(experiment: Experiment, position: float, clock: Experiment | None = None) -> np.ndarray:
+    """Rotation of the goniometer at the angle that an experiment, or another, has there."""
+    assert experiment.goniometer is not None
+    rotation: np.ndarray = experiment.goniometer.rotation((clock or experiment).phi(position))
+    return rotation
 
 
 def _interpolated(settings: np.ndarray, centers: np.ndarray, n_frames: int) -> np.ndarray:
