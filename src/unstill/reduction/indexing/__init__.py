@@ -1,0 +1,28 @@
+"""From images to a lattice: spots, indices, and the geometry that they are best explained by.
+
+``index_frames`` does all of it. Spots stream out of frames (``spots``), a
+lattice is searched with or without a known cell (``search``), and beam,
+detector, orientation and cell are refined together (``refine``), at last with
+an orientation that may drift over the sweep (``crystal_motion``).
+"""
+
+from unstill.reduction.indexing.index import (
+    IndexOptions,
+    IndexResult,
+    index_frames,
+    index_spots,
+)
+from unstill.reduction.indexing.spots import SpotOptions, Spots, find_spots
+from unstill.reduction.indexing.starting_geometry import GeometryHints, geometry_from_headers
+
+__all__ = [
+    "GeometryHints",
+    "IndexOptions",
+    "IndexResult",
+    "SpotOptions",
+    "Spots",
+    "find_spots",
+    "geometry_from_headers",
+    "index_frames",
+    "index_spots",
+]
