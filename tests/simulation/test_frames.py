@@ -12,11 +12,14 @@ import xraydb
 from simulated import CRYSTAL, make_frames
 
 from unstill.errors import InputError
-from unstill.experiment import INVALID, OVERLOADED, Detector
+from unstill.experiment import INVALID, OVERLOADED, Beam, Detector
+from unstill.experiment.corrections import pixel_response
+from unstill.experiment.pixels import pixel_centers, scattering_vectors
 from unstill.simulation.analytic_truth import AnalyticTruth
 from unstill.simulation.detectors import DETECTORS, make_detector, make_experiment
 from unstill.simulation.faults import Faults
 from unstill.simulation.frames import SimulatedFrames, beam_center, flux_for, response_at
+from unstill.simulation.pixel_kernel import pixel_rows
 from unstill.simulation.places import places_at
 
 
@@ -103,6 +106,17 @@ def _air(energy: float) -> float:
 
 def _with_transmission(experiment, share):
     return experiment.replace(beam=replace(experiment.beam, transmission=share))
+
+
+@pytest.mark.parametrize("parallax", [True, False])
+def test_compiled_pixels_are_those_of_the_geometry(parallax):
+    detector = make_detector("tiny", tilt=(3.0, -4.0), parallax=parallax, distance=120.0)
+    beam = Beam(0.9, (0.01, -0.02, 1.0), (0.1, 0.9, 0.05), 0.8)
+    panel = detector.panels[0]
+    x, y = pixel_centers(panel)
+    s, response = pixel_rows(beam, panel, 30, 70)
+    np.testing.assert_allclose(s, scattering_vectors(beam, panel, x, y[30:70]), atol=1e-14)
+    np.testing.assert_allclose(response, pixel_response(beam, panel)[30:70], rtol=1e-12)
 
 
 def test_units_flux_is_photons_a_second_and_a_steradian_for_one_square_electron():

@@ -20,6 +20,7 @@ from unstill.experiment.pixels import DIALS_CENTER, scattering_vectors
 from unstill.simulation.bragg import BraggPeaks
 from unstill.simulation.effects import Effects
 from unstill.simulation.faults import Faults
+from unstill.simulation.pixel_kernel import pixel_rows
 from unstill.simulation.places import Places
 from unstill.simulation.truth import Truth
 
@@ -248,13 +249,12 @@ class SimulatedFrames:
     def _chunk(
         self, number: int, start: int, stop: int
     ) -> tuple[slice, np.ndarray, np.ndarray, Places]:
-        beam, panel = self.experiment.beam, self.experiment.detector.panels[number]
+        panel = self.experiment.detector.panels[number]
         x = (np.arange(panel.image_size[0]) + DIALS_CENTER)[None, :]
         y = (np.arange(start, stop) + DIALS_CENTER)[:, None]
-        s = scattering_vectors(beam, panel, x, y)
-        places = Places(number, x, y, np.linalg.norm(s, axis=-1))
-        flat = np.ascontiguousarray(s.reshape(-1, 3))
-        return slice(start, stop), flat, response_at(self.experiment, number, x, y), places
+        s, response = pixel_rows(self.experiment.beam, panel, start, stop)
+        places = Places(number, x, y, np.sqrt(np.einsum("ijk,ijk->ij", s, s)))
+        return slice(start, stop), s.reshape(-1, 3), response, places
 
     def _spoil(self, frames: list[np.ndarray], index: int) -> None:
         """Hot and dead pixels, zingers."""
