@@ -66,9 +66,14 @@ def test_templates_give_the_images_in_order(folder: Path, name: str) -> None:
 
 def test_the_range_of_a_scan_selects_by_number(folder: Path) -> None:
     assert numbers(open_frames(folder / "run_###.tif", image_range=(9, 11))) == [9, 10, 11]
-    with pytest.warns(UnstillWarning, match="number 5-6"):
-        early = open_frames(folder / "run_###.tif", image_range=(5, 8))
-    assert numbers(early) == [INVALID, INVALID, 7, 8]
+    early = open_frames(folder / "run_###.tif", image_range=(5, 8))
+    assert numbers(early) == list(early.image_numbers) == [7, 8]
+    (folder / "run_008.tif").unlink()
+    # With a gap in the middle, the beginning keeps its place too.
+    with pytest.warns(UnstillWarning, match="number 5-6, 8"):
+        early = open_frames(folder / "run_###.tif", image_range=(5, 9))
+    assert numbers(early) == [INVALID, INVALID, 7, INVALID, 9]
+    assert list(early.image_numbers) == [5, 6, 7, 8, 9]
     with pytest.raises(InputError, match=r"no image of the scan.*\(20, 30\)"):
         open_frames(folder / "run_###.tif", image_range=(20, 30))
 

@@ -14,6 +14,9 @@ import hdf5plugin  # noqa: F401 - registers bitshuffle, LZ4 and others with HDF5
 from unstill.errors import FormatError
 from unstill.io.reading import REMEDY
 
+_LOCKING = "best-effort"
+"""Some network file systems know no locks."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -61,8 +64,8 @@ def open_handle(path: Path) -> h5py.File:
     """
     try:
         if _in_swmr(path):
-            return h5py.File(path, "r", libver="latest", swmr=True)
-        return h5py.File(path, "r")
+            return h5py.File(path, "r", libver="latest", swmr=True, locking=_LOCKING)
+        return h5py.File(path, "r", locking=_LOCKING)
     except FileNotFoundError:
         raise
     except (OSError, RuntimeError) as error:

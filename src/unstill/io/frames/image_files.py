@@ -73,6 +73,12 @@ class ImageFiles:
         """Rows and columns of every panel."""
         return self.layout.shapes
 
+    @property
+    def image_numbers(self) -> tuple[int, ...]:
+        """Numbers of the frames, as in the file names; empty where they hold none."""
+        first = self.numbered.first_number
+        return () if first is None else tuple(range(first, first + self.n_frames))
+
     def header(self, index: int) -> FrameHeader:
         """Return what the file says of one frame."""
         path = self._path(index)

@@ -42,15 +42,24 @@ class NumberedFiles:
         return tuple(start + i for i, path in enumerate(self.paths) if path is None)
 
     def part(self, image_range: tuple[int, int] | None) -> NumberedFiles:
-        """Return the files of the numbers first to last, both included, as far as they are."""
+        """Return the files of the numbers first to last, both included, as far as they are.
+
+        With a gap in the middle the run keeps its place: it begins at the first number,
+        whether that is there or not.
+        """
         if image_range is None or self.first_number is None:
             return self
         first, last = image_range
         skipped = max(first - self.first_number, 0)
-        ahead = max(self.first_number - first, 0)
-        missing: tuple[Path | None, ...] = (None,) * min(ahead, max(last - first + 1, 0))
         kept = self.paths[skipped : max(last - self.first_number + 1, 0)]
-        return NumberedFiles(missing + kept if kept else (), first)
+        while kept and kept[0] is None:
+            kept, skipped = kept[1:], skipped + 1
+        while kept and kept[-1] is None:
+            kept = kept[:-1]
+        ahead = self.first_number + skipped - first
+        if None not in kept:
+            return NumberedFiles(kept, self.first_number + skipped)
+        return NumberedFiles((None,) * ahead + kept, first)
 
 
 def is_template(text: str) -> bool:
