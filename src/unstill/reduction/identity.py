@@ -14,6 +14,7 @@ import numpy as np
 from unstill.experiment import Experiment, FrameSource
 from unstill.experiment.images import ImageSet
 from unstill.io.atomic import atomic_path
+from unstill.reduction.frame_cache import FrameCache
 
 
 def experiment_digest(experiment: Experiment) -> str:
@@ -54,14 +55,14 @@ def image_digest(source: FrameSource, folder: Path, *, growing: bool = False) ->
     """
     single = source.n_frames == 1 and not growing
     # Reading a still to know it would read every image twice.
-    first = "" if single else array_digest(*source.read(0))
+    first = "" if single else array_digest(*_look(source, 0))
     start = _digest(["growing", str(Path(source.files()[0]).resolve()), first])
     if growing:
         return start
     state = _files_state(source)
     if _noted(folder, start) == state:
         return start
-    last = "" if single else array_digest(*source.read(source.n_frames - 1))
+    last = "" if single else array_digest(*_look(source, source.n_frames - 1))
     return _digest([first, last, source.n_frames, state])
 
 
@@ -71,6 +72,10 @@ def remember_growth(source: FrameSource, folder: Path) -> None:
     identity = image_digest(source, folder, growing=True)
     with atomic_path(folder / f"{identity[:20]}.json") as temporary:
         temporary.write_text(json.dumps(_files_state(source)), encoding="utf-8")
+
+
+def _look(source: FrameSource, index: int) -> tuple[np.ndarray, ...]:
+    return source.look(index) if isinstance(source, FrameCache) else source.read(index)
 
 
 def _noted(folder: Path, identity: str) -> Any:

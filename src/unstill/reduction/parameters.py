@@ -27,6 +27,9 @@ class FramesParameters:
     space_group: str | None = _is(None, "in place of that of the experiments")
     d_min: float | None = _is(None, "high-resolution limit; the corner of the detector", "Å")
     d_max: float | None = _is(None, "low-resolution limit; the beam stop", "Å")
+    beamstop_radius: float = _is(
+        0.0, "pixels nearer to the direct beam on the detector are not used", "mm"
+    )
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,11 @@ class PeaksParameters:
     cutoff: float = _is(
         3.0, "half axes of the ellipsoid that is masked about a Bragg position", "sigma"
     )
-    max_frames: int = _is(40, "frames of a sweep that the shape is fitted to, evenly spread")
+    max_frames: int = _is(
+        16,
+        "frames of a sweep that the shape is fitted to, evenly spread; stills: three times so"
+        " many together",
+    )
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,12 @@ class IntegrateParameters:
         None, "voxels of a second, fine map from the same pass over the images"
     )
     max_spread: float = _is(1.0, "largest rotation that one observation spans", "degrees")
+    headroom: float = _is(
+        50.0, "a pixel may have so many times the rate of its surroundings; above, it is left out"
+    )
+    air: bool = _is(True, "correct for absorption in the air before the detector")
+    efficiency: bool = _is(True, "correct for what the sensor does not absorb")
+    polarization: bool = _is(True, "correct for the polarisation of the beam")
 
 
 @dataclass(frozen=True)
@@ -72,8 +85,12 @@ class CrystalsParameters:
 
     ambiguity: bool = _is(True, "bring crystals to one indexing where the lattice allows several")
     select: bool = _is(True, "drop crystals whose cell or intensities do not fit the others")
-    max_cell_difference: float = _is(0.01, "largest relative difference of a cell axis", "")
-    min_cc: float = _is(0.3, "smallest correlation with the other crystals")
+    max_cell_difference: float = _is(
+        0.01, "largest relative difference of a cell axis, or of an angle in radians"
+    )
+    min_likeness: float = _is(
+        0.8, "smallest correlation with the other crystals, freed from noise"
+    )
 
 
 @dataclass(frozen=True)

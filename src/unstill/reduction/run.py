@@ -13,8 +13,9 @@ from unstill.errors import InputError
 from unstill.io.atomic import atomic_path
 from unstill.provenance.record import plain
 from unstill.reduction.blocks import Block, blocks_of
+from unstill.reduction.identity import experiment_digest
 from unstill.reduction.parameters import ReduceParameters
-from unstill.reduction.step_store import StepKey, StepStore
+from unstill.reduction.step_store import StepKey, StepStore, digest_of
 from unstill.reduction.steps import STEPS, Keys, Step, step_keys, why_stale
 from unstill.reduction.sweeps import Sweep, open_sweeps
 
@@ -45,6 +46,8 @@ class Run:
         Called with a part, what is done of it, and how much there is.
     provenance
         Written into every output.
+    memo
+        Results that were read already.
     """
 
     sweeps: tuple[Sweep, ...]
@@ -55,6 +58,7 @@ class Run:
     workers: int = 1
     progress: Progress = _silent
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    memo: dict[Any, Any] = field(default_factory=dict)
 
     @property
     def store(self) -> StepStore:
@@ -70,7 +74,27 @@ class Run:
             [sweep.digest for sweep in self.backgrounds],
             self.background_of,
             [sweep.n_available for sweep in self.sweeps],
+            self.stills,
+            self.cut,
         )
+
+    @cached_property
+    def stills(self) -> tuple[int, ...]:
+        """Numbers of the sweeps of one frame, where there are several: too few peaks each."""
+        found = tuple(s.number for s in self.sweeps if s.experiment.n_frames == 1)
+        return found if len(found) > 1 else ()
+
+    @cached_property
+    def cut(self) -> str:
+        """Digest of what decides how fine observations are cut into slabs."""
+        if self.parameters.integrate.fine is None:
+            return ""
+        detectors = [
+            experiment_digest(s.experiment.replace(goniometer=None, scan=None, lattice=None))
+            for s in self.sweeps
+        ]
+        crystal = self.sweeps[0].experiment.crystal
+        return digest_of([crystal.unit_cell, crystal.space_group, *sorted(set(detectors))])
 
     @cached_property
     def names(self) -> tuple[str, ...]:

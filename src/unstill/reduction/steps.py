@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from unstill.errors import InputError
 from unstill.reduction.parameters import ReduceParameters
-from unstill.reduction.step_store import StepKey
+from unstill.reduction.step_store import StepKey, digest_of
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class Step:
     per: Literal["sweep", "background", "run"] = "run"
 
 
-_LIMITS = ("frames.d_min", "frames.d_max")
+_LIMITS = ("frames.d_min", "frames.d_max", "frames.beamstop_radius")
 
 STEPS: tuple[Step, ...] = (
     Step("check", "look for faults of the frames", 1, ("check", *_LIMITS), (), "sweep"),
     Step("background", "measure the background", 1, ("background",), (), "background"),
-    Step("peaks", "fit the shape of the Bragg peaks", 1, ("peaks", *_LIMITS), ("check",), "sweep"),
+    Step("peaks", "fit the shape of the Bragg peaks", 1, ("peaks", *_LIMITS), (), "sweep"),
     Step(
         "integrate",
         "sum pixels into voxels",
@@ -112,6 +112,8 @@ def step_keys(
     backgrounds: Sequence[str] = (),
     background_of: Sequence[int | None] = (),
     n_frames: Sequence[int] = (),
+    shared_peaks: Sequence[int] = (),
+    slabs: str = "",
 ) -> Keys:
     """Return the keys of all steps.
 
@@ -128,9 +130,15 @@ def step_keys(
     n_frames
         Frames of each sweep that are there: a sweep that grows keeps its blocks,
         and what is made of all blocks is made anew.
+    shared_peaks
+        Sweeps, such as stills, whose peaks have one shape, fitted to all together.
+    slabs
+        What the cut of fine observations depends on.
     """
     keys: dict[tuple[str, int], StepKey] = {}
     uses = list(background_of) or [None] * len(sweeps)
+    together = digest_of([sweeps[i] for i in shared_peaks])
+    together_all = digest_of([slabs, parameters.merge.symmetry])
     for step in STEPS:
         chosen = _chosen(parameters, step.parameters)
         if step.per == "run":
@@ -147,6 +155,11 @@ def step_keys(
         digests = backgrounds if step.per == "background" else sweeps
         for number, digest in enumerate(digests):
             inputs = {"sweep": digest}
+            if step.name == "integrate" and parameters.integrate.fine is not None:
+                # The cut into slabs is one for all sweeps.
+                inputs["slabs"] = together_all
+            if step.name == "peaks" and number in shared_peaks:
+                inputs = {"sweep": together}
             for name in step.after:
                 used = uses[number] if step_named(name).per == "background" else number
                 if used is not None and (name, used) in keys:

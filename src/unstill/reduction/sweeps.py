@@ -17,6 +17,7 @@ from unstill.io.experiment_files import read_experiments
 from unstill.io.frames import open_frames
 from unstill.io.scan_headers import reconcile_scan
 from unstill.io.sweep_frames import match_frames
+from unstill.reduction.frame_cache import FrameCache
 from unstill.reduction.identity import experiment_digest, image_digest
 
 
@@ -39,6 +40,8 @@ class Sweep:
     growing
         Whether they came while the sweep was measured: then only the first frames
         decide the shape of the peaks.
+    limit
+        Use so many frames at most; ``None`` uses what is there.
     """
 
     number: int
@@ -47,11 +50,13 @@ class Sweep:
     source: FrameSource
     images: str
     growing: bool = False
+    limit: int | None = None
 
     @property
     def n_available(self) -> int:
         """Frames that are there and belong to the scan."""
-        return min(self.source.n_frames, self.experiment.n_frames)
+        n = min(self.source.n_frames, self.experiment.n_frames)
+        return n if self.limit is None else min(n, self.limit)
 
     @property
     def digest(self) -> str:
@@ -106,6 +111,8 @@ def open_sweeps(
         matched = _matched(experiment, source, growing=growing)
         if matched is None:
             continue
+        # Frames that are looked at before integration are not read twice.
+        matched = matched[0], FrameCache(matched[1])
         if indexed:
             matched[0].crystal  # noqa: B018 - says what is missing
         believed = _believed(*matched, scan=scan, growing=growing)
