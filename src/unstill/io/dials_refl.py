@@ -36,6 +36,9 @@ _TYPES: dict[str, tuple[str, tuple[int, ...]]] = {
 INDEXED = 1 << 2
 """Bit of ``flags``: the reflection is indexed."""
 
+USED_IN_REFINEMENT = 1 << 3
+"""Bit of ``flags``: the reflection took part in the refinement of the geometry."""
+
 STRONG = 1 << 5
 """Bit of ``flags``: the reflection is a strong spot."""
 

@@ -164,7 +164,7 @@ def _crystal(lattice: Lattice) -> dict[str, Any]:
     if lattice.a_at_scan_points is not None:
         found["A_at_scan_points"] = [_nine(matrix) for matrix in lattice.a_at_scan_points]
     if lattice.mosaicity:
-        found["ML_half_mosaicity_deg"] = lattice.mosaicity
+        found["mosaicity"] = lattice.mosaicity
     return found
 
 
