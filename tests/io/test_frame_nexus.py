@@ -314,6 +314,47 @@ def test_mosaics_are_read_once_all_pieces_are_there(tmp_path: Path) -> None:
         open_nexus(path, growing=True).read(0)
 
 
+def test_frames_that_are_picked_or_cropped_are_read_as_such(tmp_path: Path) -> None:
+    values = frames(8)
+    write_data(tmp_path / "a.h5", np.pad(values, ((0, 0), (2, 1), (0, 0))))
+    source = h5py.VirtualSource("a.h5", "entry/data/data", (8, 27, 36), "u2")
+    layout = h5py.VirtualLayout((4, *SHAPE), "u2")
+    layout[:] = source[::2, 2:26]
+    path = tmp_path / "x.nxs"
+    with h5py.File(path, "w", libver="latest") as file:
+        file.create_virtual_dataset("entry/data/data", layout)
+    assert np.array_equal(read_all(path), as_read(values)[::2])
+
+
+def test_an_unlimited_virtual_dataset_grows_with_its_source(tmp_path: Path) -> None:
+    values = frames(5)
+    write_data(tmp_path / "a.h5", values[:2], maxshape=(None, *SHAPE))
+    layout = h5py.VirtualLayout((2, *SHAPE), "u2", maxshape=(None, *SHAPE))
+    source = h5py.VirtualSource(
+        "a.h5", "entry/data/data", (2, *SHAPE), "u2", maxshape=(None, *SHAPE)
+    )
+    layout[: h5py.h5s.UNLIMITED] = source[: h5py.h5s.UNLIMITED]
+    path = tmp_path / "x.nxs"
+    with h5py.File(path, "w", libver="latest") as file:
+        file.create_virtual_dataset("entry/data/data", layout)
+    followed = open_nexus(path, growing=True)
+    assert followed.n_frames == 2
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file["entry/data/data"].resize(5, axis=0)
+        file["entry/data/data"][2:] = values[2:]
+    assert followed.refresh() == 5
+    assert np.array_equal(followed.read(4)[0], as_read(values)[4])
+
+
+def test_a_virtual_dataset_with_a_hole_is_refused(tmp_path: Path) -> None:
+    write_data(tmp_path / "a.h5", frames(4))
+    path = tmp_path / "x.nxs"
+    every = slice(None)
+    write_virtual(path, [("a.h5", slice(2, 6), every, every)], 6)
+    with pytest.raises(FormatError, match=r"frames from nowhere.*frames 0 to 1"):
+        open_nexus(path)
+
+
 def test_the_axis_that_turns_is_found_along_the_chain(tmp_path: Path) -> None:
     path = tmp_path / "x.nxs"
     write_data(path, frames(3))

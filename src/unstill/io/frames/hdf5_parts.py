@@ -197,25 +197,32 @@ def _why(path: Path, dataset: str) -> str:
 
 def _virtual_parts(dataset: h5py.Dataset) -> list[Part]:
     """Follow a virtual dataset: runs of whole frames are read at their source."""
-    sources = sorted(dataset.virtual_sources(), key=lambda source: _bounds(source.vspace)[0][0])
-    if not all(_is_run(source.vspace, dataset.shape) for source in sources):
+    n_frames = int(dataset.shape[0])
+    sources = sorted(
+        dataset.virtual_sources(), key=lambda source: _frames_of(source.vspace, n_frames)
+    )
+    if not all(
+        _is_run(space, dataset.shape)
+        for source in sources
+        for space in (source.vspace, source.src_space)
+    ):
         return [_mosaic(dataset, sources)]
     parts: list[Part] = []
     begin = 0
     for source in sources:
-        first, last = (int(bound[0]) for bound in _bounds(source.vspace))
+        first, stop = _frames_of(source.vspace, n_frames)
         if first != begin:
             raise FormatError(
                 f"the virtual dataset {dataset.name} has frames from nowhere, or twice",
                 found=f"{dataset.file.filename}: frames {begin} to {first - 1}",
                 fix="write the master file anew",
             )
-        begin = last + 1
+        begin = stop
         path = _source_path(dataset, source.file_name)
-        start = int(_bounds(source.src_space)[0][0])
-        there = _frames_at(path, source.dset_name, start, begin - first)
-        lacking = "" if there == begin - first else _why(path, source.dset_name)
-        parts.append(Part(str(path), source.dset_name, start, there, lacking, begin - first))
+        start, _ = _frames_of(source.src_space, 0)
+        there = _frames_at(path, source.dset_name, start, stop - first)
+        lacking = "" if there == stop - first else _why(path, source.dset_name)
+        parts.append(Part(str(path), source.dset_name, start, there, lacking, stop - first))
     return parts
 
 
@@ -224,7 +231,7 @@ def _mosaic(dataset: h5py.Dataset, sources: list[h5py.VDSmap]) -> Part:
     name, n_frames = dataset.file.filename, int(dataset.shape[0])
     for source in sources:
         path = _source_path(dataset, source.file_name)
-        last = int(_bounds(source.src_space)[1][0]) + 1
+        _, last = _frames_of(source.src_space, int(source.src_space.shape[0]))
         if _frames_at(path, source.dset_name, 0, last) < last:
             return Part(name, dataset.name, 0, 0, _why(path, source.dset_name), n_frames)
     return Part(name, dataset.name, 0, n_frames, promised=n_frames)
@@ -245,17 +252,32 @@ def _frames_at(path: Path, name: str, start: int, wanted: int) -> int:
 
 
 def _is_run(space: h5py.h5s.SpaceID, shape: tuple[int, ...]) -> bool:
-    """Whether a selection is a run of whole frames."""
-    first, last = _bounds(space)
-    n_pixels = math.prod(shape[1:])
-    return int(space.get_select_npoints()) == (int(last[0]) - int(first[0]) + 1) * n_pixels
+    """Whether a selection is a run of whole frames of the shape of a dataset."""
+    if space.get_select_type() == h5py.h5s.SEL_ALL:
+        return bool(space.shape[1:] == shape[1:])
+    if not space.is_regular_hyperslab():
+        return False
+    start, stride, count, block = space.get_regular_hyperslab()
+    gapless = all(
+        n == 1 or step == size for n, step, size in zip(count, stride, block, strict=True)
+    )
+    taken = tuple(n * size for n, size in zip(count, block, strict=True))
+    return gapless and not any(start[1:]) and taken[1:] == shape[1:] == space.shape[1:]
+
+
+def _frames_of(space: h5py.h5s.SpaceID, n_frames: int) -> tuple[int, int]:
+    """First frame of a selection and the one after its last; all of them if it is unlimited."""
+    if space.get_select_type() == h5py.h5s.SEL_ALL:
+        return 0, n_frames
+    if not space.is_regular_hyperslab():
+        first, last = space.get_select_bounds()
+        return int(first[0]), int(last[0]) + 1
+    start, stride, count, block = (int(values[0]) for values in space.get_regular_hyperslab())
+    if h5py.h5s.UNLIMITED in (count, block):
+        return start, n_frames
+    return start, start + (count - 1) * stride + block
 
 
 def _source_path(dataset: h5py.Dataset, name: str) -> Path:
     own = Path(dataset.file.filename)
     return own if name == "." else own.parent / name
-
-
-def _bounds(space: h5py.h5s.SpaceID) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    start, stop = space.get_select_bounds()
-    return tuple(start), tuple(stop)
