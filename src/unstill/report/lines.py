@@ -119,10 +119,8 @@ def _draw(axes: Axes, panel: LinePanel) -> None:
             axes.plot(line.x, line.y, label=line.label, solid_capstyle="round", **look)
             if len(line.x) == 1:
                 axes.plot(line.x, line.y, "o", color=look["color"], markersize=4)
-    if panel.floor is not None:
-        axes.set_ylim(panel.floor, None)
-    _room(axes, panel)
     axes.margins(x=0.02)
+    _room(axes, panel)
     axes.set_title(panel.title, loc="left", pad=5)
     axes.set_xlabel(panel.xlabel)
     axes.set_ylabel(panel.ylabel)
@@ -138,9 +136,13 @@ def _room(axes: Axes, panel: LinePanel) -> None:
     """Keep a constant from being drawn as noise: an axis spans 2 % of its values at least."""
     values = np.concatenate([np.ravel(line.y) for line in panel.lines])
     values = values[np.isfinite(values)]
-    if panel.log or panel.floor is not None or not len(values):
+    if panel.log or not len(values):
         return
     low, high = float(values.min()), float(values.max())
+    if panel.floor is not None:
+        reach = high - panel.floor
+        axes.set_ylim(panel.floor, panel.floor + 1.08 * reach if reach > 0 else panel.floor + 1)
+        return
     least = 0.02 * max(abs(low), abs(high), 1e-12)
     if high - low < least:
         middle = (low + high) / 2

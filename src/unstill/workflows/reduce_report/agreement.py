@@ -75,7 +75,7 @@ def _table(statistics: MergingStatistics) -> Table:
         columns,
         rows,
         "The last row is all shells together. Rows: observations. Complete: unique voxels with an "
-        "intensity, of all that the shell has. Multiplicity: how many times their volume was swept.",
+        "intensity, of all that the shell has. Multiplicity: how often their volume was swept.",
         wide=True,
     )
 

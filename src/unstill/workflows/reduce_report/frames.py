@@ -39,12 +39,18 @@ def _figure(sweeps: list[SweepOutcome]) -> FigureBlock:
     panels = [
         LinePanel("Rate", "frame", "photons a used pixel", rate, floor=0.0),
         LinePanel("Bragg and strong", "frame", "% of usable pixels", strong, floor=0.0),
-        LinePanel("Overloaded", "frame", "pixels", lost, floor=0.0),
     ]
+    if any(line.y.any() for line in lost):
+        panels.append(LinePanel("Overloaded", "frame", "pixels", lost, floor=0.0))
     return FigureBlock(
         line_panels(panels, name="frames", title="Frames along the sweeps"),
-        "Photons in the pixels that went into the map, pixels that were kept out of it as Bragg "
-        "peaks or far too strong, and pixels that counted more than the detector can.",
+        "Photons in the pixels that went into the map, and pixels that were kept out of it as Bragg "
+        "peaks or far too strong"
+        + (
+            "; pixels that counted more than the detector can."
+            if len(panels) > 2
+            else ". No pixel is overloaded."
+        ),
         "Good: smooth curves. Bad: single frames that drop (beam or shutter), a share of strong "
         "pixels that jumps (ice, a second crystal), many overloaded pixels (use less beam).",
         panels=True,
@@ -63,12 +69,13 @@ def _stills(sweeps: list[SweepOutcome]) -> FigureBlock:
             "Bragg and strong", "still", "% of usable pixels", [Line("", at, strong, True)],
             floor=0.0,
         ),
-        LinePanel("Overloaded", "still", "pixels", [Line("", at, lost, True)], floor=0.0),
     ]  # fmt: skip
+    if lost.any():
+        panels.append(LinePanel("Overloaded", "still", "pixels", [Line("", at, lost, True)], None))
     return FigureBlock(
         line_panels(panels, name="frames", title="Stills one by one"),
-        "Photons in the pixels that went into the map, pixels that were kept out of it, and "
-        "pixels that counted more than the detector can.",
+        "Photons in the pixels that went into the map, and pixels that were kept out of it"
+        + ("; overloaded pixels." if len(panels) > 2 else ". No pixel is overloaded."),
         "Good: a cloud without stragglers. Bad: stills far below (missed crystals) or far above.",
         panels=True,
     )
