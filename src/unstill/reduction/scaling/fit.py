@@ -9,6 +9,7 @@ import numpy as np
 
 from unstill.reduction.error_model import ErrorModel, fit_error_model
 from unstill.reduction.scaling.component import Component
+from unstill.reduction.scaling.design import Alphas, Design, make_design, predict
 from unstill.reduction.scaling.intensities import (
     Expected,
     Intensities,
@@ -17,7 +18,7 @@ from unstill.reduction.scaling.intensities import (
     first_expected,
     merge_voxels,
 )
-from unstill.reduction.scaling.irls import Alphas, Design, Step, fit_step, make_design, predict
+from unstill.reduction.scaling.irls import Step, fit_step, noise_of_values
 from unstill.reduction.scaling.options import ScaleOptions
 from unstill.reduction.scaling.outliers import Residuals, find_outliers, residuals
 from unstill.reduction.scaling.rows import VoxelRows
@@ -93,15 +94,15 @@ class Fitted:
         With their values.
     state
         Of the rows that were fitted.
-    curvature
-        Diagonal of the second derivative of each component.
+    offset_sigma
+        ``(n_knots of c,)`` standard errors of c, couplings included; ``None`` without c.
     history
         One entry a round.
     """
 
     components: dict[str, Component]
     state: State
-    curvature: dict[str, Float[np.ndarray, " n_knots"]]
+    offset_sigma: Float[np.ndarray, " n_knots"] | None
     history: list[Round]
 
 
@@ -133,7 +134,7 @@ def fit_components(
     state = begin(rows, predicted) if start is None else replace(start, predicted=predicted)
     alphas = first_alphas(design)
     history: list[Round] = []
-    step = Step(theta, np.inf, 0, np.zeros_like(theta), ())
+    step = Step(theta, np.inf, 0, ())
     for number in range(options.max_rounds):
         before = state
         step, state = _surfaces(design, rows, step, state, alphas)
@@ -149,7 +150,7 @@ def fit_components(
         settled = moving < _SETTLED or (number > 1 and step.change < options.tolerance)
         if settled and step.change < options.tolerance and moved <= 1e-4 * len(rows):
             break
-    return _result(design, step, state, history)
+    return _result(design, rows, step, state, alphas, history, with_errors=start is None)
 
 
 def begin(rows: VoxelRows, predicted: Prediction) -> State:
@@ -286,11 +287,37 @@ def _round(rows: VoxelRows, state: State, step: Step) -> Round:
     )
 
 
-def _result(design: Design, step: Step, state: State, history: list[Round]) -> Fitted:
+def _offset_sigma(
+    design: Design, rows: VoxelRows, step: Step, state: State, alphas: Alphas
+) -> np.ndarray | None:
+    """Estimate standard errors of c from draws of the noise, the same at all φ of a sweep."""
     places = dict(zip((part.name for part in design.components), design.slices, strict=True))
+    if "c" not in places:
+        return None
+    draws = noise_of_values(design, rows, step.theta, state.expected.shrunk, state.merged, alphas)
+    part = next(part for part in design.components if part.name == "c")
+    assert part.track is not None  # c lies along φ
+    table = np.mean(draws[:, places["c"]] ** 2, axis=0).reshape(part.shape)
+    sweep = part.track.key_of_knot
+    mean = np.stack([np.bincount(sweep, weights=row) for row in table]) / np.bincount(sweep)
+    sigma: np.ndarray = np.sqrt(mean[:, sweep]).ravel()
+    return sigma
+
+
+def _result(
+    design: Design,
+    rows: VoxelRows,
+    step: Step,
+    state: State,
+    alphas: Alphas,
+    history: list[Round],
+    *,
+    with_errors: bool,
+) -> Fitted:
+    places = zip(design.components, design.slices, strict=True)
     return Fitted(
-        {part.name: part.with_values(step.theta[places[part.name]]) for part in design.components},
+        {part.name: part.with_values(step.theta[where]) for part, where in places},
         state,
-        {name: step.curvature[where] for name, where in places.items()},
+        _offset_sigma(design, rows, step, state, alphas) if with_errors else None,
         history,
     )

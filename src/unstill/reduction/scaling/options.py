@@ -74,7 +74,7 @@ class ScaleOptions:
     adapt: bool = True
     max_rows: int = 1_000_000
     max_rounds: int = 8
-    tolerance: float = 2e-4
+    tolerance: float = 5e-4
 
     def __post_init__(self) -> None:
         for name in ("scale", "absorption", "offset", "detector"):

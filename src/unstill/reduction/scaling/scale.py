@@ -240,10 +240,8 @@ def _floor(fitted: Fitted) -> np.ndarray:
     phi = np.concatenate([c.track.positions(key) for key in range(c.track.n_keys)])
     at = b.track.locate(c.track.key_of_knot, phi)
     scale = np.exp(np.einsum("nm,nm->n", b.values[at.index], at.weight))
-    curvature = fitted.curvature["c"].reshape(c.shape)
-    told = curvature > 1e-6 * curvature.max()
-    sigma = np.where(told, 1 / np.sqrt(np.where(told, curvature, 1.0)), np.inf)
-    return lowest_floor(c.values.reshape(c.shape), scale, sigma)
+    assert fitted.offset_sigma is not None
+    return lowest_floor(c.values.reshape(c.shape), scale, fitted.offset_sigma.reshape(c.shape))
 
 
 def _judged(
@@ -295,7 +293,7 @@ def _unscaled(
     table = rows.observations
     extent = measure_extent(rows, np.zeros(len(rows)), options)
     b = make_component("b", extent, options)
-    fitted = Fitted({"b": b}, begin(rows, Prediction(table.exposure, table.background)), {}, [])
+    fitted = Fitted({"b": b}, begin(rows, Prediction(table.exposure, table.background)), None, [])
     model = _model(fitted, rows, observations)
     return _judged(observations, rows, model, fitted, options, {})
 

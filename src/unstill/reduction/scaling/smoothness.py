@@ -21,14 +21,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from unstill.reduction.scaling.irls import (
-    Alphas,
-    Block,
-    Design,
-    Step,
-    Vector,
-    positive_solver,
-)
+from unstill.reduction.scaling.design import Alphas, Design, Vector
+from unstill.reduction.scaling.irls import Step
+from unstill.reduction.scaling.system import Block, positive_solver
 
 _PROBES = 8
 _LEAP = 1.5
@@ -61,7 +56,7 @@ def _refined(block: Block, values: Vector, strengths: tuple[float, ...]) -> tupl
         return ()
     # The same probes each time: traces are estimated, but never at random.
     probes = np.random.default_rng([7, len(values)]).choice([-1.0, 1.0], (len(values), _PROBES))
-    with_data = block.solver()(probes)
+    with_data = block.solve(probes)
     without = positive_solver(block.penalty)(probes)
     refined = []
     for strength, unit in zip(strengths, block.units, strict=True):
