@@ -73,11 +73,8 @@ def as_counts(
     own = reuse and flat.dtype == np.int32 and flat.flags.writeable
     counts = flat if own else np.empty(flat.size, dtype=np.int32)
     top = min(rule.overloaded_from, LIMIT)
-    if mask is None:
-        _convert(flat, rule.invalid, top, counts)
-    else:
-        bad = np.ascontiguousarray(mask).reshape(-1)
-        _convert_masked(flat, rule.invalid, top, bad, counts)
+    bad = np.zeros(0, np.uint8) if mask is None else (mask != 0).view(np.uint8).reshape(-1)
+    _convert(flat, rule.invalid, top, bad, counts)
     return counts.reshape(raw.shape)
 
 
@@ -111,24 +108,11 @@ def _whole(path: Path, raw: np.ndarray) -> np.ndarray:
 
 
 @kernel
-def _convert(raw: np.ndarray, invalid: int, top: int, counts: np.ndarray) -> None:
+def _convert(raw: np.ndarray, invalid: int, top: int, bad: np.ndarray, counts: np.ndarray) -> None:
+    """Fill ``counts``; ``bad`` is empty where no pixel is masked."""
     for i in range(raw.size):
         value = np.int64(raw[i])
-        if value < 0 or value == invalid:
-            counts[i] = INVALID
-        elif value >= top:
-            counts[i] = OVERLOADED
-        else:
-            counts[i] = value
-
-
-@kernel
-def _convert_masked(
-    raw: np.ndarray, invalid: int, top: int, bad: np.ndarray, counts: np.ndarray
-) -> None:
-    for i in range(raw.size):
-        value = np.int64(raw[i])
-        if value < 0 or value == invalid or bad[i] != 0:
+        if value < 0 or value == invalid or (bad.size > 0 and bad[i] != 0):
             counts[i] = INVALID
         elif value >= top:
             counts[i] = OVERLOADED
