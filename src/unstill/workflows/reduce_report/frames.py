@@ -44,8 +44,8 @@ def _figure(sweeps: list[SweepOutcome]) -> FigureBlock:
         panels.append(LinePanel("Overloaded", "frame", "pixels", lost, floor=0.0))
     return FigureBlock(
         line_panels(panels, name="frames", title="Frames along the sweeps"),
-        "Photons in the pixels that went into the map, and pixels that were kept out of it as Bragg "
-        "peaks or far too strong"
+        "Photons in the pixels that went into the map, and pixels that were kept out of it as "
+        "Bragg peaks or far too strong"
         + (
             "; pixels that counted more than the detector can."
             if len(panels) > 2
