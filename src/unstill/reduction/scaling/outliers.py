@@ -239,7 +239,9 @@ def _readmitted(
     known = expect(rows, merged)
     found = residuals(rows, predicted, known, merged, error_model)
     fits = np.abs(np.nan_to_num(found.score, nan=np.inf)) < cutoff
-    back: np.ndarray = kept | (~kept & fits)
+    # Nor is a voxel lost: where nothing is kept all rows are.
+    empty = rows.sums(kept.astype(float)) == 0
+    back: np.ndarray = kept | fits | empty[rows.voxel]
     return back
 
 

@@ -194,13 +194,15 @@ def _components(
 ) -> tuple[dict[str, Component], dict[str, float]]:
     """Lay out knots by what the counts support, and choose the surfaces."""
     table = rows.observations
-    state = begin(rows, Prediction(table.exposure, table.background))
+    of_sweep = prescale(rows)
+    effective = table.exposure * np.exp(of_sweep)[table.sweep]
+    state = begin(rows, Prediction(effective, table.background))
     signal = state.predicted.effective * state.expected.mean[rows.voxel]
     spare = 1 - 1 / rows.multiplicity()[rows.voxel]
     extent = measure_extent(rows, spare * signal**2 / state.merged.variance, options)
     b = make_component("b", extent, options)
     assert b.track is not None  # b lies along φ
-    components = {"b": b.with_values(prescale(rows, b.track))}
+    components = {"b": b.with_values(of_sweep[b.track.key_of_knot])}
     undecided = {}
     for name, long_name in _NAMES.items():
         choice = getattr(options, long_name)
