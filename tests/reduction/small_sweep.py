@@ -122,17 +122,18 @@ def expected_frame(
             nearest = np.floor(hkl + 0.5)
             delta = hkl - nearest - np.array(offset)
             peak = np.exp(-0.5 * np.sum(delta**2, axis=-1) / width**2)
-            total = total + bragg * peak * _allowed(experiment, nearest)
+            total = total + bragg * peak * allowed(experiment, nearest)
         images.append(time * (total * pixel_response(experiment.beam, panel) + air))
     return images
 
 
-def _allowed(experiment: Experiment, nearest: np.ndarray) -> np.ndarray:
+def allowed(experiment: Experiment, nearest: np.ndarray) -> np.ndarray:
+    """Which reflections ``(..., 3)`` symmetry leaves, asked of gemmi."""
     operations = experiment.crystal.group.operations()
     flat = nearest.reshape(-1, 3).astype(int)
     unique, inverse = np.unique(flat, axis=0, return_inverse=True)
-    allowed = [not operations.is_systematically_absent(list(map(int, row))) for row in unique]
-    return np.array(allowed)[inverse].reshape(nearest.shape[:-1])
+    left = [not operations.is_systematically_absent(list(map(int, row))) for row in unique]
+    return np.array(left)[inverse].reshape(nearest.shape[:-1])
 
 
 def poisson_source(

@@ -20,6 +20,9 @@ from unstill.reduction.tables import PixelTables, pixel_tables
 N_SAMPLE = 16
 """Frames of a sweep that are looked at."""
 
+START_RADIUS = 0.03
+"""Standard deviation (r.l.u.) of the sphere that the fit begins with."""
+
 MIN_PIXELS = 40
 """Strong pixels near reflections that a fit needs."""
 
@@ -142,8 +145,9 @@ def fit_shape(delta: np.ndarray, *, cutoff: float = 3.0) -> tuple[PeakShape, boo
     Every strong pixel counts once. The covariance then says how far the peaks
     reach above the diffuse scattering, which is what has to be masked; weighted
     with counts it would be that of the narrower core. Pixels beyond 3σ are
-    rejected and the fit repeated until it stands still: pixels of another
-    lattice lie anywhere in the cell, and few of them inside the ellipsoid.
+    rejected and the fit repeated until it stands still. It begins with a small
+    sphere, which grows until it holds the peaks: pixels of another lattice or
+    of ice lie anywhere in the cell, and few of them inside the ellipsoid.
 
     Parameters
     ----------
@@ -161,11 +165,13 @@ def fit_shape(delta: np.ndarray, *, cutoff: float = 3.0) -> tuple[PeakShape, boo
     sphere = PeakShape(cutoff=cutoff, n_peaks=0, n_rejected=len(delta))
     if len(delta) < MIN_PIXELS:
         return sphere, False
-    center = np.median(delta, axis=0)
-    spread = 1.4826 * np.median(np.abs(delta - center), axis=0)
-    covariance = np.diag(np.maximum(spread, 2e-3) ** 2)
+    near = np.abs(delta).max(axis=1) < 0.25
+    if not np.any(near):
+        return sphere, False
+    center = np.median(delta[near], axis=0)
+    covariance = START_RADIUS**2 * np.eye(3)
     kept = np.zeros(len(delta), bool)
-    for _ in range(30):
+    for _ in range(60):
         inside = _distance(delta, PeakShape(center, covariance)) < 3.0
         if np.array_equal(inside, kept):
             break

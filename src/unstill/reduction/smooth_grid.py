@@ -132,7 +132,7 @@ def _best_smoothness(raw: np.ndarray, weight: np.ndarray, penalty: Any) -> float
     unit = float(flat[flat > 0].mean()) if n else 1.0
     signs = np.random.default_rng(20).choice([-1.0, 1.0], (flat.size, 6))
     best, score = unit, np.inf
-    for step in np.arange(-2.0, 5.01, 1.0):
+    for step in np.arange(-2.0, 5.01, 0.5):
         smoothness = unit * 10.0**step
         solve = _solver(weight, penalty, smoothness)
         fit = solve(flat * raw.ravel())
