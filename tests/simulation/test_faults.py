@@ -9,7 +9,9 @@ import pytest
 from simulated import CRYSTAL, make_frames
 
 from unstill.crystal.symmetry import laue_operations
+from unstill.experiment.pixels import scattering_vectors
 from unstill.experiment.predict import predict_spots
+from unstill.simulation.crossings import wrong_crossings
 from unstill.simulation.faults import ICE_SPACINGS, Faults, with_distance_error
 from unstill.simulation.outliers import Outliers
 from unstill.simulation.places import places_at
@@ -85,8 +87,6 @@ def test_outliers_are_the_crossings_that_the_label_names():
     wrong = replace(frames, faults=Faults(outliers=outliers))
     x, y = np.meshgrid(np.arange(128) + 0.5, np.arange(128) + 0.5)
     experiment = frames.experiment
-    from unstill.experiment.pixels import scattering_vectors
-
     s = scattering_vectors(experiment.beam, experiment.detector.panels[0], x, y)
     for i in (1, 2):
         hkl = (s @ experiment.hkl_matrix(i + 0.5).T).reshape(-1, 3)
@@ -100,6 +100,33 @@ def test_outliers_are_the_crossings_that_the_label_names():
     # Mates are wrong independently: an outlier is one crossing, not one intensity.
     mates = many @ laue_operations(CRYSTAL)[1]
     assert np.mean(outliers.label(mates, np.zeros(40000, int)) == 0) < 0.9
+
+
+def test_outliers_of_so_many_sigmas():
+    """Sums over whole crossings, in plain numpy, are 20 √N away; hopeless dark ones are right."""
+    outliers = Outliers((2, 2, 2), frames_per_block=2, bright=0.1, dark=0.1, sigmas=20.0)
+    frames = make_frames(counts=60.0, background=20.0, effects=True)
+    wrong = replace(frames, faults=Faults(outliers=outliers))
+    experiment = frames.experiment
+    x, y = np.meshgrid(np.arange(128) + 0.5, np.arange(128) + 0.5)
+    s = scattering_vectors(experiment.beam, experiment.detector.panels[0], x, y).reshape(-1, 3)
+    index = np.concatenate(
+        [np.rint(2 * s @ experiment.hkl_matrix(i + 0.5).T).astype(int) for i in (2, 3)]
+    )
+    voxels, place = np.unique(index, axis=0, return_inverse=True)
+    sums = [
+        np.bincount(place.ravel(), np.concatenate([f.expected(i)[0].ravel() for i in (2, 3)]))
+        for f in (frames, wrong)
+    ]
+    z = (sums[1] - sums[0]) / np.sqrt(sums[0])
+    listed = wrong_crossings(wrong, 1)
+    label = listed.label(voxels)
+    np.testing.assert_allclose(z, np.array([0.0, 20.0, -20.0])[label], atol=1e-6)
+    chosen = outliers.label(voxels, np.ones(len(voxels), int))
+    assert np.all(label[chosen == 1] == 1)
+    spared = (chosen == 2) & (label == 0)
+    assert 0 < spared.sum() < (chosen == 2).sum()
+    assert sums[0][spared].max() < 2500
 
 
 def test_a_distance_error_moves_the_detector_along_its_normal():

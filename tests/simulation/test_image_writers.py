@@ -167,7 +167,7 @@ def test_an_interrupted_run_leaves_whole_files_and_goes_on(tmp_path, image_forma
 def test_a_simulation_on_disk_holds_geometry_background_and_truth(tmp_path):
     frames = make_frames(effects=True, background=1.0, drift=0.1, bragg=True)
     written = write_simulation(tmp_path, frames, background=background_frames(frames))
-    assert set(written.outputs) == {"truth", "truth_map", "expt", "background_expt", "xparm"}
+    assert set(written.outputs) == {"truth", "truth_map", "expt", "background_expt"}
     (experiment,) = read_experiments(written.outputs["expt"])
     for i in (0.5, 3.5):
         np.testing.assert_allclose(

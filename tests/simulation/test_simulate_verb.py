@@ -41,8 +41,11 @@ def test_sweep_with_background_and_faults(tmp_path):
     assert answer["n_frames"] == 4
     assert answer["median_counts"] == pytest.approx(30.0)
     assert answer["wall_s"] > 0
+    assert {"truth", "truth_map", "expt", "background_expt", "xparm"} <= set(answer["outputs"])
+    (steady,) = read_experiments(out / "XPARM.XDS")
     assert answer["provenance"]["seed"] == 5
     (experiment,) = read_experiments(out / "sweep.expt")
+    np.testing.assert_allclose(steady.hkl_matrix(0.5), experiment.hkl_matrix(0.5), rtol=1e-4)
     source = open_frames(experiment.images, detector=experiment.detector)
     tripped = [source.read(i)[0].mean() for i in range(4)]
     assert tripped[1] < 0.3 * tripped[0]

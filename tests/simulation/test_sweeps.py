@@ -133,5 +133,5 @@ def test_recipe_makes_what_it_says():
     crystal = replace(frames, background=None, effects=type(frames.effects)(), faults=Faults())
     assert alone.mean() / crystal.expected(0)[0].mean() == pytest.approx(0.5, rel=0.05)
     assert frames.faults.outliers.frames_per_block == 4
-    assert frames.faults.outliers.bright_factor == pytest.approx(1 + 20 / np.sqrt(40))
+    assert frames.faults.outliers.sigmas == 20.0
     assert Recipe(detector="tiny").frames(truth).background is None

@@ -18,8 +18,10 @@ from unstill.experiment.corrections import (
 )
 from unstill.experiment.pixels import DIALS_CENTER, scattering_vectors
 from unstill.simulation.bragg import BraggPeaks
+from unstill.simulation.crossings import wrong_crossings
 from unstill.simulation.effects import Effects
 from unstill.simulation.faults import Faults
+from unstill.simulation.outliers import WrongCrossings
 from unstill.simulation.pixel_kernel import pixel_rows
 from unstill.simulation.places import Places
 from unstill.simulation.truth import Truth
@@ -173,21 +175,52 @@ class SimulatedFrames:
 
     def _means(self, number: int, index: int) -> Iterator[tuple[slice, np.ndarray]]:
         """Mean counts of one panel, some rows at a time."""
+        wrong = self.faults.outliers
+        matrix = None if wrong is None else self.experiment.hkl_matrix(index + 0.5)
+        listed = None
+        if wrong is not None and wrong.sigmas is not None:
+            listed = self._listed(index // wrong.frames_per_block)
+        for rows, s, signal, rest in self.parts(number, index):
+            if wrong is not None and matrix is not None:
+                signal *= wrong.factors(s, matrix, index, listed).reshape(signal.shape)
+            yield rows, signal + rest
+
+    def _listed(self, block: int) -> WrongCrossings:
+        tables: dict[Any, Any] = self.__dict__["_tables"]
+        if ("outliers", block) not in tables:
+            tables["outliers", block] = wrong_crossings(self, block)
+        found: WrongCrossings = tables["outliers", block]
+        return found
+
+    def parts(
+        self, number: int, index: int
+    ) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
+        """Mean counts of one panel, some rows at a time, before outliers.
+
+        Yields
+        ------
+        rows, s, signal, rest
+            Which rows; ``(n, 3)`` scattering vectors (Å⁻¹); ``(rows, fast)`` photons of
+            a d b K I, and of everything else.
+        """
         experiment = self.experiment
         phi = experiment.phi(index + 0.5)
         seconds = self.seconds(index) * experiment.beam.transmission * self.faults.beam(index)
         settings = self._settings(index)
+        damage = self.faults.decay * self._dose(index) if self.faults.decay > 0 else 0.0
         for rows, s, response, places in self._chunks(number):
-            rate: Any = 0.0
-            if settings:
-                intensity = self._intensity(settings, s, places.s, index).reshape(places.s.shape)
-                rate = self.flux * self.effects.scale(places, phi) * intensity
+            signal: Any = np.zeros(places.s.shape)
+            rest: Any = np.zeros(places.s.shape)
             if experiment.lattice is not None:
                 seen = self.effects.absorption(places, phi) * self.effects.response(places, phi)
-                rate = response * seen * (rate + self.effects.offset(places, phi))
+                seen = seconds * response * seen
+                rest = rest + seen * self.effects.offset(places, phi)
+                if settings:
+                    intensity = self._intensity(settings, s, places.s, damage)
+                    signal = seen * self.flux * self.effects.scale(places, phi) * intensity
             if self.background is not None:
-                rate = rate + self.background(places, phi)
-            yield rows, np.broadcast_to(seconds * rate, places.s.shape)
+                rest = rest + seconds * self.background(places, phi)
+            yield rows, s, signal, rest
 
     def _settings(self, index: int) -> list[tuple[float, np.ndarray, np.ndarray]]:
         """Share, hkl matrix of the middle and hkl matrices of the steps, a crystal each."""
@@ -211,26 +244,24 @@ class SimulatedFrames:
         settings: list[tuple[float, np.ndarray, np.ndarray]],
         s: np.ndarray,
         length: np.ndarray,
-        index: int,
+        damage: float,
     ) -> np.ndarray:
-        total = np.zeros(len(s))
+        total: np.ndarray = np.zeros(len(s))
         for share, middle, steps in settings:
             if self.truth is not None:
                 self.truth.add(total, s, middle, share)
             if self.peaks is not None:
                 self.peaks.add(total, s, steps, share)
-        if self.faults.outliers is not None:
-            self.faults.outliers.apply(total, s, settings[0][1], index)
-        if self.faults.decay > 0:
-            damage = self.faults.decay * self._dose(index)
-            total *= np.exp(-damage / 2 * length.reshape(-1) ** 2)
+        total = total.reshape(length.shape)
+        if damage > 0:
+            total *= np.exp(-damage / 2 * length**2)
         if self.faults.ice > 0:
-            total += self.faults.ice_intensity(length.reshape(-1))
+            total += self.faults.ice_intensity(length)
         return total
 
     def _dose(self, index: int) -> float:
         """Seconds of exposure until the middle of a frame."""
-        return sum(self.seconds(i) for i in range(index)) + self.seconds(index) / 2
+        return sum((self.seconds(i) for i in range(index)), self.seconds(index) / 2)
 
     def _chunks(self, number: int) -> Iterator[tuple[slice, np.ndarray, np.ndarray, Places]]:
         panel = self.experiment.detector.panels[number]

@@ -25,8 +25,10 @@ class Outliers:
     bright, dark
         Shares of the crossings.
     bright_factor, dark_factor
-        What their intensity is multiplied by. A crossing of N photons is 20 σ
-        away at 1 ± 20/√N.
+        What their intensity is multiplied by.
+    sigmas
+        In place of the factors: the mean of a crossing of N photons is moved by so
+        many √N. Crossings that would have to be negative stay as they are.
     seed
         Of the choice.
     """
@@ -37,6 +39,7 @@ class Outliers:
     dark: float = 0.01
     bright_factor: float = 2.0
     dark_factor: float = 0.2
+    sigmas: float | None = None
     seed: int = 0
 
     def label(
@@ -56,19 +59,70 @@ class Outliers:
         _label(wrong, index, np.asarray(block, dtype=np.int64), self.seed, self.bright, self.dark)
         return wrong
 
-    def apply(
+    def factors(
         self,
-        intensity: Float[np.ndarray, " n"],
         s: Float[np.ndarray, "n 3"],
         hkl_matrix: Float[np.ndarray, "3 3"],
         frame: int,
-    ) -> None:
-        """Multiply the intensity of pixels of one frame that lie in wrong crossings."""
-        matrix = np.array(self.divisions)[:, None] * hkl_matrix
+        listed: WrongCrossings | None = None,
+    ) -> Float[np.ndarray, " n"]:
+        """Factor of the intensity of every pixel of one frame; 1 in crossings that are right.
+
+        Parameters
+        ----------
+        s
+            Scattering vectors of the pixels (Å⁻¹).
+        hkl_matrix
+            Of the middle of the frame.
+        frame
+            Its number.
+        listed
+            Factors of the crossings of the block, where they differ between crossings.
+        """
+        matrix = np.ascontiguousarray(np.array(self.divisions)[:, None] * hkl_matrix)
+        out = np.ones(len(s))
+        if listed is not None:
+            _multiply_listed(out, s, matrix, listed.keys, listed.factors)
+            return out
         _multiply(
-            intensity, s, np.ascontiguousarray(matrix), frame // self.frames_per_block,
+            out, s, matrix, frame // self.frames_per_block,
             self.seed, self.bright, self.dark, self.bright_factor, self.dark_factor,
         )  # fmt: skip
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class WrongCrossings:
+    """Crossings of one block that are wrong, and by how much.
+
+    Parameters
+    ----------
+    keys
+        ``(n,)`` of :func:`voxel_keys`, sorted.
+    factors
+        ``(n,)`` what their intensity is multiplied by.
+    """
+
+    keys: np.ndarray
+    factors: np.ndarray
+
+    def label(self, index: Integer[np.ndarray, "m 3"]) -> Integer[np.ndarray, " m"]:
+        """Which voxels are wrong in this block: 1 bright, 2 dark, 0 right."""
+        wanted = voxel_keys(np.asarray(index, dtype=np.int64))
+        if not len(self.keys):
+            return np.zeros(len(wanted), dtype=np.int8)
+        place = np.minimum(np.searchsorted(self.keys, wanted), len(self.keys) - 1)
+        kind = np.where(self.factors[place] > 1, 1, 2)
+        wrong: np.ndarray = np.where(self.keys[place] == wanted, kind, 0).astype(np.int8)
+        return wrong
+
+
+def voxel_keys(index: Integer[np.ndarray, "n 3"]) -> Integer[np.ndarray, " n"]:
+    """One integer a voxel, for indices within ±2¹⁹."""
+    keys: np.ndarray = (
+        ((index[:, 0] + 524288) << 40) + ((index[:, 1] + 524288) << 20) + index[:, 2] + 524288
+    )
+    return keys
 
 
 @kernel
@@ -118,3 +172,18 @@ def _multiply(
             out[n] *= bright_factor
         elif u < bright + dark:
             out[n] *= dark_factor
+
+
+@kernel
+def _multiply_listed(
+    out: np.ndarray, s: np.ndarray, matrix: np.ndarray, keys: np.ndarray, factors: np.ndarray
+) -> None:
+    for n in range(len(out)):
+        x, y, z = s[n, 0], s[n, 1], s[n, 2]
+        h = np.int64(round(matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z))
+        k = np.int64(round(matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z))
+        l = np.int64(round(matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z))
+        key = ((h + 524288) << 40) + ((k + 524288) << 20) + l + 524288
+        place = np.searchsorted(keys, key)
+        if place < len(keys) and keys[place] == key:
+            out[n] *= factors[place]

@@ -109,14 +109,12 @@ class Recipe:
     def _outliers(self) -> Outliers | None:
         if self.outliers <= 0:
             return None
-        away = 20 / np.sqrt(self.median_counts or 1000.0)
         return Outliers(
             divisions=self.divisions,
             frames_per_block=max(1, int(np.floor(1 / abs(self.phi_step) + 1e-6))),
             bright=self.outliers,
             dark=self.outliers,
-            bright_factor=float(1 + away),
-            dark_factor=float(max(1 - away, 0.02)),
+            sigmas=20.0,
             seed=self.seed,
         )
 

@@ -114,7 +114,7 @@ def write_simulation(
         alone = replace(background.experiment, images=images)
         write_expt(outputs["background_expt"], [alone], provenance=provenance)
         templates.append(images.template)
-    if len(described.detector.panels) == 1 and described.goniometer is not None:
+    if _fits_xparm(described):
         outputs["xparm"] = folder / "XPARM.XDS"
         write_xparm(outputs["xparm"], described)
     return WrittenSimulation(outputs, tuple(templates), frames.n_frames, went_on)
@@ -164,6 +164,14 @@ def _write_truth(
 ) -> None:
     if not path.is_file():
         write_map(truth_map(frames, divisions, d_min), path)
+
+
+def _fits_xparm(experiment: Experiment) -> bool:
+    """Whether XPARM.XDS can hold it: one panel, a scan, a lattice that does not drift."""
+    lattice = experiment.lattice
+    one_panel = len(experiment.detector.panels) == 1
+    steady = lattice is not None and lattice.a_at_scan_points is None
+    return one_panel and steady and experiment.scan is not None
 
 
 def _path_of(images: ImageSet) -> str:
