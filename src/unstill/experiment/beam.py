@@ -30,7 +30,8 @@ class Beam:
     Raises
     ------
     InputError
-        If the wavelength is not positive or a direction has no length.
+        If the wavelength is not positive, a direction has no length, or the normal
+        lies along the beam.
     """
 
     wavelength: float
@@ -54,6 +55,12 @@ class Beam:
             )
         for name in ("direction", "polarization_normal"):
             object.__setattr__(self, name, unit_vector(getattr(self, name), name))
+        if np.linalg.norm(np.cross(self.direction, self.polarization_normal)) < 1e-3:
+            raise InputError(
+                "the normal of the plane of polarisation lies along the beam",
+                found=f"{self.polarization_normal} and a beam along {self.direction}",
+                fix="give a normal across the beam, for example 0 1 0",
+            )
 
     @property
     def s0(self) -> np.ndarray:

@@ -54,7 +54,8 @@ class Panel:
     Raises
     ------
     InputError
-        If sizes are not positive or an axis has no length.
+        If sizes are not positive, an axis has no length, or the axes are not at
+        right angles.
     """
 
     origin: Vector
@@ -83,6 +84,12 @@ class Panel:
             )
         for name in ("fast_axis", "slow_axis"):
             object.__setattr__(self, name, unit_vector(getattr(self, name), name))
+        if abs(float(np.dot(self.fast_axis, self.slow_axis))) > 0.01:
+            raise InputError(
+                "the axes of a panel are not at right angles",
+                found=f"fast {self.fast_axis}, slow {self.slow_axis}",
+                fix="give two directions at right angles to each other",
+            )
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from unstill.errors import InputError
-from unstill.experiment.rotation import rotation_about
+from unstill.experiment.rotation import nearest_rotation, rotation_about
 from unstill.experiment.vectors import Vector, unit_vector
 from unstill.shapes import Float, Matrix3
 
@@ -40,13 +40,16 @@ class Goniometer:
         object.__setattr__(self, "rotation_axis", axis)
         for name in ("fixed_rotation", "setting_rotation"):
             matrix = np.asarray(getattr(self, name), dtype=float).reshape(3, 3)
-            if not np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-4):
+            off = float(np.abs(matrix @ matrix.T - np.eye(3)).max())
+            # A mirror keeps lengths as well.
+            if not off <= 1e-4 or np.linalg.det(matrix) < 0:
                 raise InputError(
                     f"the {name.replace('_', ' ')} is no rotation",
                     found=matrix.round(4).tolist(),
-                    fix="give an orthogonal 3 × 3 matrix",
+                    fix="give an orthogonal 3 × 3 matrix with determinant 1",
                 )
-            object.__setattr__(self, name, matrix)
+            # Few decimals in a file must not stretch the lattice.
+            object.__setattr__(self, name, matrix if off < 1e-9 else nearest_rotation(matrix))
 
     def rotation(self, phi: float | np.ndarray) -> Float[np.ndarray, "*angles 3 3"]:
         """S R(φ) F of rotation angles φ (degrees)."""

@@ -9,8 +9,10 @@ import numpy as np
 
 from unstill.crystal import Crystal
 from unstill.errors import InputError
-from unstill.experiment.rotation import between
+from unstill.experiment.rotation import between, nearest_rotation
 from unstill.shapes import Float, Matrix3
+
+__all__ = ["Lattice", "cell_of", "nearest_rotation", "polar"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,12 +145,3 @@ def polar(
     """Split matrices into a rotation and a symmetric stretch, A = U P."""
     rotation = nearest_rotation(matrix)
     return rotation, np.swapaxes(rotation, -1, -2) @ matrix
-
-
-def nearest_rotation(
-    matrix: Float[np.ndarray, "*matrices 3 3"],
-) -> Float[np.ndarray, "*matrices 3 3"]:
-    """Rotation nearest to a matrix; keeps the hand of left-handed axes."""
-    left, _, right = np.linalg.svd(matrix)
-    rotation: np.ndarray = left @ right
-    return rotation

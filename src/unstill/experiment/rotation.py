@@ -62,3 +62,12 @@ def between(
     sine, rest = np.sin(angle)[..., None, None], 1 - np.cos(angle)[..., None, None]
     rotation: np.ndarray = (np.eye(3) + sine * cross + rest * (cross @ cross)) @ first
     return rotation
+
+
+def nearest_rotation(
+    matrix: Float[np.ndarray, "*matrices 3 3"],
+) -> Float[np.ndarray, "*matrices 3 3"]:
+    """Rotation nearest to a matrix; keeps the hand of left-handed axes."""
+    left, _, right = np.linalg.svd(matrix)
+    rotation: np.ndarray = left @ right
+    return rotation

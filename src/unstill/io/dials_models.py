@@ -15,6 +15,7 @@ from unstill.crystal.symmetry import check_metric
 from unstill.errors import FormatError, InputError, UnstillWarning
 from unstill.experiment import Beam, Detector, Goniometer, Lattice, Panel, Scan
 from unstill.experiment.attenuation import sensor_mu
+from unstill.experiment.detector import Rectangle
 from unstill.experiment.lattice import cell_of
 from unstill.experiment.rotation import rotation_about
 from unstill.io.json_node import Node, number_or, text_or
@@ -166,15 +167,23 @@ def _read_panel(node: Node, rotation: np.ndarray, shift: np.ndarray, energy: flo
             material=material,
             parallax=parallax,
             trusted_range=_trusted(node.child("trusted_range")),
-            masked=tuple(
-                (m[0], m[1], m[2], m[3])
-                for m in (rectangle.integers(4) for rectangle in node.members("mask"))
-            ),
+            masked=_masked(node, size),
             gain=number_or(node, "gain", 1.0) or 1.0,
             pedestal=number_or(node, "pedestal", 0.0),
             offset=(0, 0) if offset is None else (lambda o: (o[0], o[1]))(offset.integers(2)),
             name=text_or(node, "name", "Panel"),
         )
+
+
+def _masked(node: Node, size: tuple[int, ...]) -> tuple[Rectangle, ...]:
+    """Rectangles within the panel; DIALS lets them reach beyond it."""
+    found = []
+    for rectangle in node.members("mask"):
+        f0, s0, f1, s1 = rectangle.integers(4)
+        inside = (max(f0, 0), max(s0, 0), min(f1, size[0]), min(s1, size[1]))
+        if inside[0] < inside[2] and inside[1] < inside[3]:
+            found.append(inside)
+    return tuple(found)
 
 
 def _attenuation(node: Node, material: str, energy: float) -> float:
