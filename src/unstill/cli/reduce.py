@@ -112,7 +112,7 @@ def reduce(
         typer.Option(
             "--scale",
             help="Which of a,b,c,d to fit: absorption, scale, offset, detector; or auto, none. "
-            "[default: b, and the others where they help]",
+            "[default: b]",
         ),
     ] = None,
     symmetry: Annotated[

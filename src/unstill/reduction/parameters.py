@@ -95,19 +95,23 @@ class CrystalsParameters:
 
 @dataclass(frozen=True)
 class ScaleParameters:
-    """What is fitted so that observations of one intensity agree."""
+    """What is fitted so that observations of one intensity agree.
+
+    b alone by default: with few frames the others also fit what is the map's own,
+    its fall with resolution first of all.
+    """
 
     scale: Literal["on", "off", "auto"] = _is(
         "on", "b, scale against the rotation angle; off leaves it at 1"
     )
     absorption: Literal["on", "off", "auto"] = _is(
-        "auto", "a, absorption by the sample against position and angle"
+        "off", "a, absorption by the sample against position and angle; auto tries it"
     )
     offset: Literal["on", "off", "auto"] = _is(
-        "auto", "c, scattering that is not the crystal's, against 1/d and angle"
+        "off", "c, scattering that is not the crystal's, against 1/d and angle; auto tries it"
     )
     detector: Literal["on", "off", "auto"] = _is(
-        "auto", "d, response of the detector against position"
+        "off", "d, response of the detector against position; auto tries it"
     )
     b_phi: float = _is(1.0, "distance of the knots of b", "degrees")
     b_alpha: float = _is(1.0, "smoothness of b")

@@ -50,7 +50,10 @@ def parameters_text(parameters: ReduceParameters, heading: Sequence[str] = ()) -
     for item in fields(parameters):
         value = getattr(parameters, item.name)
         if hasattr(value, "__dataclass_fields__"):
-            tables += ["", f"[{item.name}]", f"# {(value.__doc__ or '').strip()}"]
+            about = [
+                f"# {line.strip()}".rstrip() for line in (value.__doc__ or "").strip().split("\n")
+            ]
+            tables += ["", f"[{item.name}]", *about]
             tables += [_line(entry, getattr(value, entry.name)) for entry in fields(value)]
         else:
             lines.append(_line(item, value))
