@@ -198,6 +198,8 @@ def test_refusals():
         frames.read(4)
     with pytest.raises(InputError, match="without crystal"):
         SimulatedFrames(frames.experiment.replace(lattice=None), AnalyticTruth(CRYSTAL))
+    with pytest.raises(InputError, match="mean count of a pixel is negative"):
+        replace(frames, background=lambda places, phi: -1e3).read(0)
     with pytest.raises(InputError, match="unknown detector"):
         make_detector("kodak")
 

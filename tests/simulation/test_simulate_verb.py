@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from unstill.cli import simulate
 from unstill.crystal import Crystal, HklGrid
+from unstill.errors import UnstillWarning
 from unstill.io import write_map
 from unstill.io.experiment_files import read_experiments
 from unstill.io.frames.open_frames import open_frames
@@ -42,7 +43,8 @@ def test_sweep_with_background_and_faults(tmp_path):
     assert answer["median_counts"] == pytest.approx(30.0)
     assert answer["wall_s"] > 0
     assert {"truth", "truth_map", "expt", "background_expt", "xparm"} <= set(answer["outputs"])
-    (steady,) = read_experiments(out / "XPARM.XDS")
+    with pytest.warns(UnstillWarning, match=r"no XDS\.INP"):
+        (steady,) = read_experiments(out / "XPARM.XDS")
     assert answer["provenance"]["seed"] == 5
     (experiment,) = read_experiments(out / "sweep.expt")
     np.testing.assert_allclose(steady.hkl_matrix(0.5), experiment.hkl_matrix(0.5), rtol=1e-4)
@@ -57,6 +59,19 @@ def test_sweep_with_background_and_faults(tmp_path):
     other = run(*CELL, "-o", str(out), "--frames", "4", "--json")
     assert other.exit_code == 1
     assert json.loads(other.stdout)["error"]["what"] == "the folder holds another simulation"
+
+
+def test_another_seed_is_another_crystal_of_the_same_kind(tmp_path):
+    truths = []
+    for seed in ("1", "2"):
+        folder = tmp_path / seed
+        options = ["--frames", "1", "--seed", seed, "-o", str(folder)]
+        assert run(*CELL, *options).exit_code == 0
+        truths.append(json.loads((folder / "truth.json").read_text())["sweep"])
+    assert truths[0]["truth"] == truths[1]["truth"]
+    assert truths[0]["bragg"] == truths[1]["bragg"]
+    first, second = (read_experiments(tmp_path / seed / "sweep.expt")[0] for seed in "12")
+    assert not np.allclose(first.lattice.a_matrix, second.lattice.a_matrix)
 
 
 def test_stills_from_a_map(tmp_path):

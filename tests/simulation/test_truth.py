@@ -74,6 +74,21 @@ def test_a_truth_that_could_be_negative_is_refused():
         AnalyticTruth(TRUTHS["P 1"].crystal, anisotropy=0.6, modulation=0.5)
 
 
+def test_a_cell_without_the_symmetry_is_refused():
+    with pytest.raises(InputError, match="symmetry"):
+        AnalyticTruth(Crystal((40.0, 42.0, 70.0, 90.0, 90.0, 90.0), "I 41"))
+
+
+def test_negative_voxels_scatter_nothing():
+    crystal = TRUTHS["P 1"].crystal
+    grid = HklGrid((-2, -2, -2), (5, 5, 5))
+    intensity = np.full(grid.shape, 3.0)
+    intensity[3, 2, 2] = intensity[1, 2, 2] = -1.0
+    with pytest.warns(UnstillWarning, match="2 voxels of the map are negative"):
+        truth = MapTruth(IntensityMap(crystal, grid, intensity), missing_share=1.0)
+    assert truth.at(np.array([[1.0, 0, 0], [0.5, 0, 0]])).tolist() == [0.0, 1.5]
+
+
 def test_map_truth_is_the_map_on_its_voxels_and_linear_between():
     truth = TRUTHS["C 2 2 21"]
     grid = HklGrid.covering(truth.crystal, 4.0, (2, 2, 2))

@@ -118,6 +118,9 @@ def images(
     wrong_background: Annotated[
         str, typer.Option(help="As in exposure=2,transmission=0.5,distance=10,wavelength=1.1.")
     ] = "",
+    truth_seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the truth: crystals of one kind share it.")
+    ] = 0,
     workers: Workers = None,
     seed: Seed = 0,
     as_json: Json = False,
@@ -127,7 +130,9 @@ def images(
 
     The truth is a map, or a formula with the symmetry of the crystal; Bragg peaks
     come from a model or from Wilson's statistics. Writes images, geometry (.expt,
-    XPARM.XDS), the background sweep and the truth. Run again, it goes on.
+    XPARM.XDS), the background sweep and the truth. Run again, it goes on. --seed
+    turns the crystal and draws the noise; another one gives another crystal of the
+    same kind.
 
     Example: unstill simulate images --unit-cell 79,79,38,90,90,90 --space-group "P 43 21 2" -o sim
     """
@@ -151,7 +156,7 @@ def images(
         inputs = [path for path in (model, map_path) if path is not None]
         record = verb.record(parameters, inputs=inputs, seed=seed)
         crystal = _crystal(unit_cell, space_group, model, map_path)
-        truth = _truth(crystal, map_path, seed)
+        truth = _truth(crystal, map_path, truth_seed)
         faults = Faults(
             hot_pixels=hot_pixels,
             dead_pixels=dead_pixels,
@@ -180,7 +185,7 @@ def images(
             faults=faults,
             seed=seed,
         )
-        peaks = _peaks(recipe, truth, model) if bragg else None
+        peaks = _peaks(recipe, truth, model, truth_seed) if bragg else None
         make_folder(out)
         began = time.perf_counter()
         with progress_bars({"images": "images", "background": "background"}) as progress:
@@ -309,7 +314,7 @@ def _truth(crystal: Crystal, map_path: Path | None, seed: int) -> Truth:
     return MapTruth(read_map(map_path, crystal=crystal))
 
 
-def _peaks(recipe: Recipe, truth: Truth, model: Path | None) -> BraggPeaks:
+def _peaks(recipe: Recipe, truth: Truth, model: Path | None, seed: int) -> BraggPeaks:
     from unstill.simulation.bragg import model_peaks, wilson_peaks
     from unstill.simulation.frames import SimulatedFrames
     from unstill.simulation.truth_record import detector_d_min
@@ -317,7 +322,7 @@ def _peaks(recipe: Recipe, truth: Truth, model: Path | None) -> BraggPeaks:
     d_min = detector_d_min(SimulatedFrames(recipe.experiment(truth), None))
     shared: dict[str, Any] = {"mosaicity": recipe.mosaicity}
     if model is None:
-        return wilson_peaks(truth.crystal, d_min, seed=recipe.seed, **shared)
+        return wilson_peaks(truth.crystal, d_min, seed=seed, **shared)
     from unstill.io import read_structure
 
     atoms = read_structure(model)

@@ -12,7 +12,7 @@ import numpy as np
 
 from unstill.compiled import kernel
 from unstill.crystal import Crystal
-from unstill.crystal.symmetry import laue_operations
+from unstill.crystal.symmetry import check_metric, laue_operations
 from unstill.errors import InputError
 from unstill.shapes import Float, Hkl
 
@@ -61,7 +61,7 @@ class AnalyticTruth:
     Raises
     ------
     InputError
-        If the intensity could become negative.
+        If the intensity could become negative, or the cell does not have the symmetry.
     """
 
     crystal: Crystal
@@ -76,6 +76,7 @@ class AnalyticTruth:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_metric(self.crystal)
         if self.scale is None:
             object.__setattr__(self, "scale", 0.2 * self.crystal.volume)
         if abs(self.anisotropy) + abs(self.modulation) >= 1 or self.halo < 0:

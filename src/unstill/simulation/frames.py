@@ -140,6 +140,12 @@ class SimulatedFrames:
         for number, panel in enumerate(self.experiment.detector.panels):
             values = np.empty(panel.shape, dtype=np.int32)
             for rows, mean in self._means(number, index):
+                if not mean.min() >= 0:
+                    raise InputError(
+                        "the mean count of a pixel is negative or not a number",
+                        found=f"{mean.min():g} photons in frame {index}",
+                        fix="give a background and effects that are never negative",
+                    )
                 counts = rng.poisson(mean)
                 values[rows] = _as_values(counts, panel)
             _mask(values, panel)

@@ -41,7 +41,7 @@ class MapTruth:
     Warns
     -----
     UnstillWarning
-        If part of the sphere has no value.
+        If part of the sphere has no value, or a value is negative.
 
     Notes
     -----
@@ -57,6 +57,14 @@ class MapTruth:
         if self.map.n_measured == 0:
             raise InputError(
                 "the map holds no usable voxel", found="0 voxels", fix="give another map"
+            )
+        negative = int(np.count_nonzero(self.map.intensity[self.map.measured] < 0))
+        if negative:
+            warnings.warn(
+                f"{negative} voxels of the map are negative, which nothing can scatter; they "
+                "count as 0",
+                UnstillWarning,
+                stacklevel=2,
             )
         full = self.expanded
         inside = full.s_squared() <= (1 + 1e-9) / self.map.d_min**2
@@ -82,8 +90,8 @@ class MapTruth:
     @cached_property
     def _values(self) -> np.ndarray:
         full = self.expanded
-        values: np.ndarray = np.ascontiguousarray(np.where(full.mask, np.nan, full.intensity))
-        return values.astype(np.float64)
+        values = np.where(full.mask, np.nan, np.maximum(full.intensity, 0.0))
+        return np.ascontiguousarray(values, dtype=np.float64)
 
     def at(self, hkl: Hkl) -> Float[np.ndarray, "*points"]:
         """Return the interpolated intensity at fractional Miller coordinates."""
