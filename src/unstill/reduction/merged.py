@@ -154,7 +154,7 @@ class Merged:
         arrays = [
             np.full(grid.size, np.nan),
             np.full(grid.size, np.nan),
-            np.zeros(grid.size, dtype=np.int64),
+            np.zeros(grid.size, dtype=np.int32),
         ]
         for operation in self.operations if expand else self.operations[:1]:
             mates = self.index @ operation

@@ -16,6 +16,7 @@ PROPER, IMPROPER, CENTRIC = 0, 1, 2
 
 _BITS = 21
 _LIMIT = 1 << (_BITS - 1)
+_AT_ONCE = 1 << 19
 
 
 def representatives(
@@ -46,7 +47,7 @@ def representatives(
     _largest(
         np.ascontiguousarray(operations, dtype=np.int64),
         improper,
-        np.ascontiguousarray(index, dtype=np.int64),
+        np.ascontiguousarray(index),
         representative,
         kind,
     )
@@ -104,6 +105,17 @@ def packed(index: Integer[np.ndarray, "n 3"]) -> Integer[np.ndarray, " n"]:
     return key
 
 
+def packed_representatives(
+    operations: Int[np.ndarray, "n_operations 3 3"], index: Integer[np.ndarray, "n 3"]
+) -> Integer[np.ndarray, " n"]:
+    """Packed keys of the representatives of many voxels, with little working memory."""
+    key = np.empty(len(index), dtype=np.int64)
+    for begin in range(0, len(index), _AT_ONCE):
+        part = slice(begin, begin + _AT_ONCE)
+        key[part] = packed(representatives(operations, index[part])[0])
+    return key
+
+
 def unpacked(key: Integer[np.ndarray, " n"]) -> Integer[np.ndarray, "n 3"]:
     """Grid indices (int32) of packed keys."""
     low = (1 << _BITS) - 1
@@ -121,7 +133,7 @@ def _largest(
     kind: np.ndarray,
 ) -> None:
     for row in range(len(index)):
-        h, k, l = index[row, 0], index[row, 1], index[row, 2]
+        h, k, l = np.int64(index[row, 0]), np.int64(index[row, 1]), np.int64(index[row, 2])
         best_h, best_k, best_l = h, k, l
         proper, reflected = False, False
         for number in range(len(operations)):

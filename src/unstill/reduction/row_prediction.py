@@ -6,7 +6,7 @@ import numpy as np
 
 from unstill.maps.observations import Observations
 from unstill.reduction.merged import Merged
-from unstill.reduction.representatives import packed, representatives
+from unstill.reduction.representatives import packed, packed_representatives
 from unstill.reduction.voxel_sums import weights_of
 from unstill.shapes import Float
 
@@ -35,7 +35,7 @@ def predict_rows(
     leverage
         ``(n,)`` ω e / Σ ω e, 0 for rows that were left out.
     """
-    key = packed(representatives(merged.operations, observations.index)[0])
+    key = packed_representatives(merged.operations, observations.index)
     known = packed(merged.index)
     place = np.minimum(np.searchsorted(known, key), len(known) - 1)
     found = known[place] == key

@@ -20,7 +20,7 @@ from unstill.maps.observations import Observations
 from unstill.reduction.error_model import ErrorModel
 from unstill.reduction.expectation import Expectation
 from unstill.reduction.halves import hashed_half, resolved
-from unstill.reduction.representatives import packed, representatives
+from unstill.reduction.representatives import packed, packed_representatives, representatives
 from unstill.shapes import Float, Int, Integer
 
 ROWS_AT_ONCE = 1 << 20
@@ -188,7 +188,7 @@ def order_rows(
         If columns differ in length, or a kept row has a scale that is not positive.
     """
     kept = _checked(observations, scale, offset, keep)
-    key = packed(representatives(operations, observations.index)[0])
+    key = packed_representatives(operations, observations.index)
     order = np.argsort(key, kind="stable")
     key = key[order]
     cell = np.empty(len(order), dtype=np.uint8)
