@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from unstill.cli.experiment import register
 from unstill.crystal import Crystal
+from unstill.errors import UnstillWarning
 from unstill.experiment import (
     Beam,
     Detector,
@@ -103,7 +104,8 @@ def test_one_sweep_becomes_xparm(geometry: Path, tmp_path: Path) -> None:
     write_expt(alone, [sweep])
     out = tmp_path / "XPARM.XDS"
     answer(alone, "-o", out)
-    (found,) = read_experiments(out)
+    with pytest.warns(UnstillWarning, match=r"no XDS.INP"):
+        (found,) = read_experiments(out)
     np.testing.assert_allclose(found.setting(0.0), sweep.setting(0.0), atol=1e-9)
     refused = unstill(geometry, "-o", tmp_path / "new_XPARM.XDS")
     assert refused.exit_code == 1

@@ -45,13 +45,13 @@ def test_every_spot_has_the_hkl_it_was_predicted_for(
     seed: int, drifts: bool, sensor: bool, step: float
 ) -> None:
     experiment = sweep(seed, drifts=drifts, sensor=sensor, step=step)
-    hkl = all_hkl()
+    hkl = all_hkl(9)
     spots = predict_spots(experiment, hkl)
-    assert len(spots) > 20
+    assert len(spots) > 5
     assert np.all((spots.frame >= 0) & (spots.frame <= experiment.n_frames))
     panel = experiment.detector.panels[0]
     s = scattering_vectors(experiment.beam, panel, spots.fast, spots.slow)
-    for k in range(0, len(spots), 7):
+    for k in range(0, len(spots), 5):
         found = experiment.hkl_matrix(float(spots.frame[k])) @ s[k]
         np.testing.assert_allclose(found, hkl[spots.index[k]], atol=1e-8)
         assert experiment.phi(float(spots.frame[k])) == pytest.approx(spots.phi[k])
@@ -61,10 +61,10 @@ def test_every_spot_has_the_hkl_it_was_predicted_for(
 def test_no_crossing_of_the_sphere_is_missed(drifts: bool) -> None:
     """Every change of side between fine steps of the angle is one prediction."""
     experiment = sweep(5, n_frames=40, step=2.0, drifts=drifts)
-    hkl = all_hkl(6)
+    hkl = all_hkl(5)
     hkl = hkl[np.any(hkl != 0, axis=1)]
     spots = predict_spots(experiment.replace(detector=_sphere()), hkl)
-    at = np.linspace(0, experiment.n_frames, 4001)
+    at = np.linspace(0, experiment.n_frames, 2001)
     side = np.array(
         [
             np.linalg.norm(hkl @ experiment.setting(p).T + experiment.beam.s0, axis=1)
@@ -78,7 +78,7 @@ def test_no_crossing_of_the_sphere_is_missed(drifts: bool) -> None:
     differing = np.flatnonzero(counted != predicted)
     assert np.all(predicted[differing] - counted[differing] == 2)
     assert len(differing) < 0.005 * len(hkl)
-    assert counted.sum() > 500
+    assert counted.sum() > 300
 
 
 def _sphere() -> Detector:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from unstill.crystal import Crystal
-from unstill.errors import FormatError, InputError, UnstillWarning
+from unstill.errors import FormatError, InputError, UnstillError, UnstillWarning
 from unstill.experiment import (
     Beam,
     Detector,
@@ -429,3 +430,40 @@ def test_an_unknown_sensor_absorbs_evenly(tmp_path: Path, document: dict[str, An
     panel["material"] = "Si"
     (found,) = read(tmp_path, document)
     assert found.detector.panels[0].mu == pytest.approx(3.85, rel=0.01)
+
+
+JUNK = (None, "x", -1, [], {}, float("inf"), True, 1e300, 0, [[1]], KeyError)
+
+
+def places(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in a document."""
+    found = [place] if place else []
+    if isinstance(value, (dict, list)):
+        inside = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, one in inside:
+            found += places(one, (*place, key))
+    return found
+
+
+@pytest.mark.parametrize("suffix", [".expt", ".json"])
+def test_junk_anywhere_is_read_or_refused_and_never_a_traceback(
+    tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / f"a{suffix}"
+    (write_expt if suffix == ".expt" else write_experiment_json)(path, [small_sweep(2)])
+    document = json.loads(path.read_text())
+    remedies = []
+    # Each place with one kind of junk or two, each kind many times.
+    for i, place in enumerate(places(document)):
+        for junk in (JUNK[i % len(JUNK)], JUNK[(3 * i + 5) % len(JUNK)]):
+            damaged = copy.deepcopy(document)
+            set_in(*place, to=junk)(damaged)
+            path.write_text(json.dumps(damaged))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UnstillWarning)
+                try:
+                    read_experiments(path)
+                except UnstillError as error:
+                    remedies.append(error.fix)
+    assert len(remedies) > 200
+    assert all(remedies)

@@ -13,6 +13,10 @@ Rectangle = tuple[int, int, int, int]
 """fast start, slow start, fast stop, slow stop; pixels, half open."""
 
 
+_LARGEST = 1_000_000
+"""Pixels along a side; more is damage in a file."""
+
+
 @dataclass(frozen=True)
 class Panel:
     """One flat panel of a detector.
@@ -75,7 +79,8 @@ class Panel:
     name: str = "Panel"
 
     def __post_init__(self) -> None:
-        if min(self.pixel_size) <= 0 or min(self.image_size) <= 0 or self.gain <= 0:
+        sizes = (*self.pixel_size, *self.image_size, self.gain)
+        if not min(sizes) > 0 or max(self.image_size) > _LARGEST:
             raise InputError(
                 "a panel needs pixels of some size",
                 found=f"pixel size {self.pixel_size} mm, image size {self.image_size}, "

@@ -175,7 +175,10 @@ def _whole(n: int | None = None) -> Callable[[Node], tuple[int, ...]]:
 
 
 def _matrix(node: Node) -> np.ndarray:
-    return np.array([row.numbers(3) for row in node.items()]).reshape(-1, 3)
+    rows = [row.numbers(3) for row in node.items()]
+    if len(rows) != 3:
+        node.fail("three rows are needed here", f"{len(rows)}")
+    return np.array(rows)
 
 
 def _matrices(node: Node) -> np.ndarray:
