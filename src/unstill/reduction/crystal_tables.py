@@ -22,15 +22,20 @@ from unstill.crystal import Crystal
 from unstill.crystal.hkl_grid import Triple
 from unstill.errors import InputError
 from unstill.maps.observations import Observations
+from unstill.reduction.error_model import fit_error_model
 from unstill.reduction.halves import splitmix64
 from unstill.reduction.merge import merge_observations
 from unstill.reduction.merged import Merged
 from unstill.reduction.representatives import packed
+from unstill.reduction.row_prediction import predict_rows
 from unstill.shapes import Float, Int, Integer
 
 MOST_VOXELS = 60_000
 """More voxels of one crystal teach nothing about whether it fits; a fixed random part is used."""
 
+_GOOD_CHI2 = 1.05
+_N_SHELLS = 20
+_COUNTS_OF_BLOCK = 400
 MIN_COMMON = 30
 """Fewer common voxels give no correlation."""
 
@@ -110,8 +115,9 @@ def crystal_tables(
     observations
         Rows of all crystals.
     scale, offset
-        ``(n,)`` model of the rows; 1 and 0 by default (a scale a crystal has
-        no part in the result).
+        ``(n,)`` model of the rows. By default each block of each sweep gets the
+        scale that its isotropic intensity tells, and the offset is 0. A scale
+        a crystal has no part in the result.
     keep
         ``(n,)`` bool, False for rejected rows.
     crystal_of_sweep
@@ -127,9 +133,7 @@ def crystal_tables(
     InputError
         If a crystal has no rows.
     """
-    number = len(observations)
-    scale = np.ones(number) if scale is None else scale
-    offset = np.zeros(number) if offset is None else offset
+    offset = np.zeros(len(observations)) if offset is None else offset
     rows_of = rows_by_crystal(observations, crystal_of_sweep)
     tables = []
     for crystal, rows in enumerate(rows_of):
@@ -139,14 +143,63 @@ def crystal_tables(
                 found="no row that was not rejected",
                 fix="leave the crystal out",
             )
-        merged = merge_observations(
+        merged = _merged(
             observations.take(rows),
-            scale[rows],
+            None if scale is None else scale[rows],
             offset[rows],
-            keep=None if keep is None else keep[rows],
+            None if keep is None else keep[rows],
         )
         tables.append(table_of(merged))
     return tables
+
+
+def _merged(
+    rows: Observations, scale: np.ndarray | None, offset: np.ndarray, keep: np.ndarray | None
+) -> Merged:
+    """Merge one crystal, with an error model that covers what its scales leave over."""
+    scale = block_scales(rows, offset, keep) if scale is None else scale
+    merged = merge_observations(rows, scale, offset, keep=keep)
+    if not merged.chi2 > _GOOD_CHI2:
+        return merged
+    intensity, leverage = predict_rows(rows, scale, offset, merged, keep=keep)
+    model = fit_error_model(rows, scale, offset, intensity, leverage, keep=keep)
+    return merge_observations(rows, scale, offset, keep=keep, error_model=model)
+
+
+def block_scales(
+    observations: Observations,
+    offset: Float[np.ndarray, " n"],
+    keep: np.ndarray | None = None,
+) -> Float[np.ndarray, " n"]:
+    """Scale of each row from the isotropic intensity of its block of frames.
+
+    Σ signal / Σ expected signal of the block, with the mean intensity of all
+    blocks by resolution. Blocks that are too weak to tell get 1.
+
+    Parameters
+    ----------
+    observations, offset, keep
+        Rows of one crystal.
+    """
+    kept = np.ones(len(observations), bool) if keep is None else np.asarray(keep, bool)
+    signal = observations.counts - observations.background - observations.exposure * offset
+    signal, exposure = np.where(kept, signal, 0.0), np.where(kept, observations.exposure, 0.0)
+    edges = np.quantile(observations.s, np.linspace(0, 1, _N_SHELLS + 1)[1:-1])
+    shell = np.searchsorted(edges, observations.s)
+    place = (observations.sweep.astype(np.int64) << 32) | observations.block
+    _, block = np.unique(place, return_inverse=True)
+    block = block.ravel()
+    counted = np.bincount(block, weights=np.where(kept, observations.counts, 0.0))
+    scale = np.ones(int(block.max(initial=-1)) + 1)
+    for _ in range(3):
+        effective = exposure * scale[block]
+        mean = np.bincount(shell, signal) / np.maximum(np.bincount(shell, effective), 1e-300)
+        expected = np.bincount(block, exposure * mean[shell])
+        total = np.bincount(block, signal)
+        strong = (counted >= _COUNTS_OF_BLOCK) & (expected > 0) & (total > 0.05 * expected)
+        scale = np.where(strong, total / np.where(strong, expected, 1.0), 1.0)
+    of_rows: np.ndarray = scale[block]
+    return of_rows
 
 
 def rows_by_crystal(

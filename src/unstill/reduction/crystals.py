@@ -22,6 +22,7 @@ MAX_PAIRWISE = 40
 
 _NAMES = ("a", "b", "c", "alpha", "beta", "gamma")
 _SIGNIFICANT = 3.0
+_LEAST_TYPICAL = 0.5
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,9 @@ class CrystalOptions:
         Largest relative difference of a cell length (or of an angle, in
         radians) between crystals of one cluster.
     min_likeness
-        Smallest correlation, freed from noise, between crystals of one cluster.
+        Smallest correlation between crystals of one cluster, freed from noise
+        and in units of the one that is typical of the crystals at hand: scales
+        that are not refined yet make all of them somewhat unlike.
     """
 
     max_cell_difference: float = CELL_TOLERANCE
@@ -254,15 +257,21 @@ def _alike(
     if np.mean(np.isnan(known)) > 0.25:
         return _against_the_rest(tables, members, options), pairs
     distance = np.zeros((len(members), len(members)))
-    typical = float(np.nanmedian(known))
+    typical = _typical(known)
     for (i, j), pair in pairs.items():
         # The benefit of the doubt: what may be alike within its error is not told apart.
         likeness = pair.likeness + _SIGNIFICANT * pair.likeness_error
-        likeness = typical if np.isnan(likeness) else min(likeness, 1.0)
+        likeness = 1.0 if np.isnan(likeness) else min(likeness / typical, 1.0)
         a, b = members.index(i), members.index(j)
         distance[a, b] = distance[b, a] = 1 - likeness
     label = _clusters(distance, 1 - options.min_likeness)
     return [members[i] for i in _largest(label, weight[members])], pairs
+
+
+def _typical(likeness: Sequence[float]) -> float:
+    """Return what crystals that are alike reach: the upper quartile, for half may be others."""
+    known = np.array([value for value in likeness if np.isfinite(value)])
+    return float(np.clip(np.quantile(known, 0.75), _LEAST_TYPICAL, 1.0)) if len(known) else 1.0
 
 
 def _pairs(
@@ -287,7 +296,8 @@ def _against_the_rest(
         pool = Pool.of(tables, kept)
         found = [pool.against(tables[i], i, member=True) for i in kept]
         best_case = np.array([one.likeness + _SIGNIFICANT * one.likeness_error for one in found])
-        bad = np.flatnonzero(best_case < options.min_likeness)
+        typical = _typical([one.likeness for one in found])
+        bad = np.flatnonzero(best_case < options.min_likeness * typical)
         if not len(bad):
             break
         # The rest improves as bad ones leave; a tenth at a time keeps the good ones in.
