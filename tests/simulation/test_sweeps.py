@@ -135,3 +135,9 @@ def test_recipe_makes_what_it_says():
     assert frames.faults.outliers.frames_per_block == 4
     assert frames.faults.outliers.sigmas == 20.0
     assert Recipe(detector="tiny").frames(truth).background is None
+    split = Recipe(detector="modular", split_panels=True, count_cutoff=50, tilt=(1.0, 2.0))
+    detector = split.experiment(truth).detector
+    assert [panel.trusted_range for panel in detector.panels] == [(0.0, 50.0)] * 6
+    assert abs(detector.panels[0].normal[2]) == pytest.approx(
+        np.cos(np.radians(np.hypot(1, 2))), abs=1e-6
+    )

@@ -48,6 +48,19 @@ def images(
     ] = "pilatus-2m",
     distance: Annotated[float, typer.Option(callback=positive, help="mm.")] = 200.0,
     wavelength: Annotated[float, typer.Option(callback=positive, help="Å.")] = 1.0,
+    tilt: Annotated[
+        tuple[float, float],
+        typer.Option(
+            metavar="X Y", help="Detector turned about horizontal and vertical (degrees)."
+        ),
+    ] = (0.0, 0.0),
+    split_panels: Annotated[
+        bool, typer.Option(help="One panel a module of the detector.")
+    ] = False,
+    count_cutoff: Annotated[
+        float | None,
+        typer.Option(callback=positive, help="Largest count. [default: of the detector]"),
+    ] = None,
     frames: Annotated[int, typer.Option(min=1, help="Frames of the sweep.")] = 40,
     phi_start: Annotated[float, typer.Option(help="Degrees.")] = 0.0,
     phi_step: Annotated[float, typer.Option(help="Degrees a frame.")] = 0.1,
@@ -170,6 +183,9 @@ def images(
             detector=detector,
             distance=distance,
             wavelength=wavelength,
+            tilt=tilt,
+            split_panels=split_panels,
+            count_cutoff=count_cutoff,
             n_frames=frames if not stills else 1,
             phi_start=phi_start,
             phi_step=phi_step,
@@ -248,8 +264,7 @@ def _write_stills(
     pairs = make_stills(
         truth.crystal,
         n,
-        detector=recipe.detector,
-        distance=recipe.distance,
+        detector=recipe.made_detector(),
         wavelength=recipe.wavelength,
         mosaicity=recipe.mosaicity,
         orientation_error=orientation_error,
@@ -275,7 +290,7 @@ def _report(verb: Verb, written: WrittenSimulation, median: float, wall: float) 
         "truth": str(written.outputs["truth"]),
         "expt": str(written.outputs["expt"]),
         "wall_s": round(wall, 3),
-        "s_per_frame": round(wall / written.n_frames, 4),
+        "s_per_frame": round(written.image_seconds / written.n_frames, 4),
         "median_counts": median,
         "went_on": written.went_on,
     }

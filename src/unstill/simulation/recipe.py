@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from unstill.crystal.hkl_grid import Triple
-from unstill.experiment import Experiment
+from unstill.experiment import Detector, Experiment
 from unstill.experiment.pixels import scattering_vectors
 from unstill.simulation.background import AirScatter
 from unstill.simulation.bragg import BraggPeaks
-from unstill.simulation.detectors import make_experiment
+from unstill.simulation.detectors import make_detector, make_experiment
 from unstill.simulation.dose import with_median_counts
 from unstill.simulation.effects import Effects
 from unstill.simulation.faults import Faults
@@ -27,7 +27,13 @@ class Recipe:
 
     Parameters
     ----------
-    detector, distance, wavelength, n_frames, phi_start, phi_step, exposure_time, drift, mosaicity
+    detector, distance, wavelength, tilt
+        See :func:`unstill.simulation.detectors.make_detector`.
+    split_panels
+        One panel a module.
+    count_cutoff
+        Largest count; by default that of the detector.
+    n_frames, phi_start, phi_step, exposure_time, drift, mosaicity
         See :func:`unstill.simulation.detectors.make_experiment`.
     mean_counts
         Diffuse photons a pixel and a frame, on average.
@@ -50,6 +56,9 @@ class Recipe:
     detector: str = "pilatus-2m"
     distance: float = 200.0
     wavelength: float = 1.0
+    tilt: tuple[float, float] = (0.0, 0.0)
+    split_panels: bool = False
+    count_cutoff: float | None = None
     n_frames: int = 40
     phi_start: float = 0.0
     phi_step: float = 0.1
@@ -65,12 +74,25 @@ class Recipe:
     faults: Faults = field(default_factory=Faults)
     seed: int = 0
 
+    def made_detector(self) -> Detector:
+        """Return the detector."""
+        made = make_detector(
+            self.detector,
+            distance=self.distance,
+            wavelength=self.wavelength,
+            tilt=self.tilt,
+            split=self.split_panels,
+        )
+        if self.count_cutoff is None:
+            return made
+        trusted = (0.0, float(self.count_cutoff))
+        return Detector(tuple(replace(panel, trusted_range=trusted) for panel in made.panels))
+
     def experiment(self, truth: Truth) -> Experiment:
         """Return the experiment on the crystal of a truth."""
         return make_experiment(
             truth.crystal,
-            detector=self.detector,
-            distance=self.distance,
+            detector=self.made_detector(),
             wavelength=self.wavelength,
             n_frames=self.n_frames,
             phi_start=self.phi_start,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,12 +41,15 @@ class WrittenSimulation:
         Frames of the crystal.
     went_on
         Whether an earlier run had begun it.
+    image_seconds
+        Time that the images of the crystal took, those that were there included.
     """
 
     outputs: Mapping[str, Path]
     images: tuple[str, ...]
     n_frames: int
     went_on: bool
+    image_seconds: float
 
 
 def write_simulation(
@@ -97,10 +101,12 @@ def write_simulation(
     if truth_divisions is not None and frames.truth is not None:
         outputs["truth_map"] = folder / "truth.nxs"
         _write_truth(frames, outputs["truth_map"], truth_divisions, truth_d_min)
+    began = time.perf_counter()
     images = write_sweep(
         frames, folder / "images", image_format=image_format, workers=workers,
         progress=_named(progress, "images"),
     )  # fmt: skip
+    spent = time.perf_counter() - began
     described = replace(written or frames.experiment, images=images)
     outputs["expt"] = folder / "sweep.expt"
     write_expt(outputs["expt"], [described], provenance=provenance)
@@ -117,7 +123,7 @@ def write_simulation(
     if _fits_xparm(described):
         outputs["xparm"] = folder / "XPARM.XDS"
         write_xparm(outputs["xparm"], described)
-    return WrittenSimulation(outputs, tuple(templates), frames.n_frames, went_on)
+    return WrittenSimulation(outputs, tuple(templates), frames.n_frames, went_on, spent)
 
 
 def write_still_simulation(
@@ -146,17 +152,19 @@ def write_still_simulation(
     if truth_divisions is not None and first.truth is not None:
         outputs["truth_map"] = folder / "truth.nxs"
         _write_truth(first, outputs["truth_map"], truth_divisions, truth_d_min)
+    began = time.perf_counter()
     images = write_still_images(
         [still.frames for still in stills], folder / "images", image_format=image_format,
         workers=workers, progress=_named(progress, "images"),
     )  # fmt: skip
+    spent = time.perf_counter() - began
     outputs["expt"] = folder / "stills.expt"
     described = [
         replace(still.written, images=found) for still, found in zip(stills, images, strict=True)
     ]
     write_expt(outputs["expt"], described, provenance=provenance)
     files = tuple(_path_of(found) for found in images)
-    return WrittenSimulation(outputs, files, len(stills), went_on)
+    return WrittenSimulation(outputs, files, len(stills), went_on, spent)
 
 
 def _write_truth(
