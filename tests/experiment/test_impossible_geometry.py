@@ -26,6 +26,7 @@ IMPOSSIBLE: dict[str, Callable[[], object]] = {
     "lies along the beam": lambda: Beam(1.0, polarization_normal=(0.0, 0.0, 2.0)),
     "pixels of some size": lambda: Panel(**PANEL | {"pixel_size": (0.1, 0.0)}),
     "not at right angles": lambda: Panel(**PANEL | {"slow_axis": (0.1, 1.0, 0.0)}),
+    "nowhere near": lambda: Panel(**PANEL | {"origin": (0.0, float("nan"), 1.0)}),
     "without a panel": lambda: Detector(()),
     "fixed rotation is no rotation": lambda: Goniometer(fixed_rotation=np.diag([1.0, 1.0, -1.0])),
     "setting rotation is no rotation": lambda: Goniometer(setting_rotation=1.01 * np.eye(3)),
@@ -53,3 +54,12 @@ def test_few_decimals_do_not_stretch_the_lattice() -> None:
     np.testing.assert_allclose(fine @ fine.T, np.eye(3), atol=1e-14)
     exact = Goniometer(fixed_rotation=turn)
     np.testing.assert_array_equal(exact.fixed_rotation, turn)
+
+
+def test_directions_of_any_length_become_unit_vectors() -> None:
+    for length in (1e-300, 3.0, 1e300):
+        assert Beam(1.0, (0.0, 0.6 * length, 0.8 * length)).direction == pytest.approx(
+            (0, 0.6, 0.8)
+        )
+    kept = Beam(1.0, (0.0, 0.6, 0.8)).direction
+    assert Beam(1.0, kept).direction == kept

@@ -14,7 +14,7 @@ Rectangle = tuple[int, int, int, int]
 
 
 _LARGEST = 1_000_000
-"""Pixels along a side; more is damage in a file."""
+"""Pixels along a side, and mm from the sample; more is damage in a file."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class Panel:
     Raises
     ------
     InputError
-        If sizes are not positive, an axis has no length, or the axes are not at
-        right angles.
+        If sizes are not positive, the panel is nowhere near the sample, an axis
+        has no length, or the axes are not at right angles.
     """
 
     origin: Vector
@@ -86,6 +86,12 @@ class Panel:
                 found=f"pixel size {self.pixel_size} mm, image size {self.image_size}, "
                 f"gain {self.gain}",
                 fix="give the pixel size in mm and the number of pixels, fast and slow",
+            )
+        if not np.all(np.abs(self.origin) < _LARGEST):
+            raise InputError(
+                "a panel is nowhere near the sample",
+                found=f"origin {self.origin} mm",
+                fix="give the corner of its first pixel in mm",
             )
         for name in ("fast_axis", "slow_axis"):
             object.__setattr__(self, name, unit_vector(getattr(self, name), name))

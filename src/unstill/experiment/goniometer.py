@@ -40,7 +40,8 @@ class Goniometer:
         object.__setattr__(self, "rotation_axis", axis)
         for name in ("fixed_rotation", "setting_rotation"):
             matrix = np.asarray(getattr(self, name), dtype=float).reshape(3, 3)
-            off = float(np.abs(matrix @ matrix.T - np.eye(3)).max())
+            largest = float(np.abs(matrix).max())
+            off = float(np.abs(matrix @ matrix.T - np.eye(3)).max()) if largest <= 2 else largest
             # A mirror keeps lengths as well.
             if not off <= 1e-4 or np.linalg.det(matrix) < 0:
                 raise InputError(

@@ -27,7 +27,9 @@ def unit_vector(values: Sequence[float], name: str) -> Vector:
             found=tuple(values),
             fix="give three numbers that are not all zero",
         )
-    length = float(np.linalg.norm(vector))
     # What has length 1 up to rounding stays bit for bit, so that it can be written and read.
-    x, y, z = (float(value) for value in (vector if abs(length - 1) < 1e-15 else vector / length))
+    if np.abs(vector).max() > 1 or abs(float(np.linalg.norm(vector)) - 1) >= 1e-15:
+        vector = vector / np.abs(vector).max()
+        vector = vector / np.linalg.norm(vector)
+    x, y, z = (float(value) for value in vector)
     return x, y, z

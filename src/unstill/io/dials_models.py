@@ -341,7 +341,8 @@ def read_lattice(
     stack = np.array([point.matrix() for point in points]) if points else None
     half_width = node.child("ML_half_mosaicity_deg") or node.child("mosaicity")
     with placed(node):
-        if abs(np.linalg.det(axes)) < 1e-6:
+        # Cells of more than a centimetre are damage.
+        if np.abs(axes).max() > 1e8 or abs(np.linalg.det(axes)) < 1e-6:
             node.fail("the axes of the crystal span no volume", f"{axes.tolist()}")
         crystal = Crystal(cell_of(axes), space_group or _stored_group(node))
         crystal, a_matrix = _exactly(node, crystal, np.linalg.inv(axes))
