@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,6 +25,19 @@ def reflections_of(results: Sequence[IndexResult]) -> Reflections:
     """
     parts = [_columns(result, number) for number, result in enumerate(results)]
     return Reflections({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+
+
+def centred_frames(experiment: Experiment) -> Experiment:
+    """Return frames that stand still at equal steps as frames that turn about their angles.
+
+    An experiment list of DIALS knows steps only. Half a step is taken from the
+    start, so that the middle of each frame is at the angle that it was taken at.
+    """
+    scan = experiment.scan
+    if scan is None or scan.phi_width or not scan.phi_step:
+        return experiment
+    start = scan.phi_start - scan.phi_step / 2
+    return experiment.replace(scan=replace(scan, phi_start=start, phi_width=scan.phi_step))
 
 
 def _columns(result: IndexResult, number: int) -> dict[str, np.ndarray]:

@@ -16,6 +16,7 @@ _MOST = 3000
 _CHANCE = (2 * TOLERANCE) ** 3
 _SIGMAS = 6.0
 _CLEAR = 0.3
+_SMALLEST = 0.04
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +70,13 @@ def find_second_lattice(
     if share < max(_CHANCE + _SIGMAS * noise, _CLEAR):
         return None
     above_chance = (share - _CHANCE) / (1 - _CHANCE)
+    of_all = above_chance * float((~indexed).mean())
+    if of_all < _SMALLEST:
+        # Streaks and halos beside the spots of the first lattice pass for that much.
+        return None
     return SecondLattice(
         a_matrix=found[0].a_matrix,
-        share=above_chance * float((~indexed).mean()),
+        share=of_all,
         angle=_angle_between(experiment, found[0].a_matrix),
     )
 

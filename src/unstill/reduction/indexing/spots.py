@@ -17,6 +17,7 @@ from unstill.reduction.indexing.spot_regions import SUMS, Regions, join_regions
 from unstill.reduction.indexing.strong_pixels import SMEARS, noise_factor, strong_pixels
 
 _NOISE_FRAMES = 3
+_FRAMES_A_WORKER = 20
 _PERSISTENT = 0.6
 _FEWEST_FRAMES, _LEAST_TURN = 5, 3.0
 
@@ -127,6 +128,8 @@ def find_spots(
     options = options or SpotOptions()
     noise = measure_noise(experiment.detector, source, window=options.window)
     setup = partial(_frame_task, source, experiment.detector, noise, options)
+    # A process must have enough to do to be worth its start.
+    workers = min(workers, max(source.n_frames // _FRAMES_A_WORKER, 1))
     frames = ordered_map(setup, range(source.n_frames), workers=workers)
     spots = _link(frames, joined=is_contiguous(experiment))
     smears = min(float(np.median(factor)) for factor in noise) < SMEARS
