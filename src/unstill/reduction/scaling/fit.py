@@ -33,6 +33,7 @@ _TRUSTED = 4.0
 _FIRST_CUTOFF = 8.0
 _STEPS_A_ROUND = 3
 _SMALL = 3e-3
+_FRESH_ROUNDS = 2
 _SETTLED = 0.25
 
 
@@ -137,6 +138,8 @@ def fit_components(
     step = Step(theta, np.inf, 0, ())
     for number in range(options.max_rounds):
         before = state
+        if number < _FRESH_ROUNDS:
+            step = replace(step, blocks=())
         step, state = _surfaces(design, rows, step, state, alphas)
         smoother = refined_alphas(design, step, alphas) if options.adapt else alphas
         moving, alphas = largest_change(alphas, smoother), smoother
@@ -222,7 +225,15 @@ def _surfaces(
     for _ in range(_STEPS_A_ROUND):
         trust = _trust(rows, state)
         merged = merge_voxels(rows, state.predicted, state.expected, state.error_model, trust)
-        step = fit_step(design, rows, step.theta, state.expected.shrunk, merged, alphas)
+        step = fit_step(
+            design,
+            rows,
+            step.theta,
+            state.expected.shrunk,
+            merged,
+            alphas,
+            before=step.blocks,
+        )
         iterations += step.iterations
         predicted = predict(design, rows, step.theta)[0]
         merged = merge_voxels(
@@ -294,7 +305,15 @@ def _offset_sigma(
     places = dict(zip((part.name for part in design.components), design.slices, strict=True))
     if "c" not in places:
         return None
-    draws = noise_of_values(design, rows, step.theta, state.expected.shrunk, state.merged, alphas)
+    draws = noise_of_values(
+        design,
+        rows,
+        step.theta,
+        state.expected.shrunk,
+        state.merged,
+        alphas,
+        before=step.blocks,
+    )
     part = next(part for part in design.components if part.name == "c")
     assert part.track is not None  # c lies along φ
     table = np.mean(draws[:, places["c"]] ** 2, axis=0).reshape(part.shape)

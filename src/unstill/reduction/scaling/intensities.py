@@ -19,8 +19,6 @@ from unstill.reduction.error_model import ErrorModel
 from unstill.reduction.scaling.rows import VoxelRows
 from unstill.shapes import Float
 
-_VOXELS_A_SHELL = 200
-_MOST_SHELLS = 60
 _NARROWEST = 0.05
 _CLIP = 5.0
 _LEAST = 0.02
@@ -145,7 +143,7 @@ def row_variance(
 
 def first_expected(rows: VoxelRows, predicted: Prediction) -> Expected:
     """Mean intensity by resolution before anything is merged: ratios of sums."""
-    shell, s = shells(rows)
+    shell, s = rows.shells
     n_shells = len(s)
     signal = np.bincount(
         shell, rows.sums(rows.observations.counts - predicted.flat), minlength=n_shells
@@ -153,7 +151,7 @@ def first_expected(rows: VoxelRows, predicted: Prediction) -> Expected:
     exposure = np.bincount(shell, rows.sums(predicted.effective), minlength=n_shells)
     overall = max(float(signal.sum()), 1.0) / exposure.sum()
     mean = np.maximum(signal / np.maximum(exposure, 1e-300), _LEAST * overall)
-    at = _between_shells(voxel_s(rows), s, mean)
+    at = _between_shells(rows.s, s, mean)
     return Expected(at, at**2, at)
 
 
@@ -163,7 +161,7 @@ def expect(rows: VoxelRows, merged: Intensities) -> Expected:
     Mean of each shell: weighted by information, without what lies far out.
     Spread: what the errors do not explain.
     """
-    shell, s = shells(rows)
+    shell, s = rows.shells
     n_shells = len(s)
     known = merged.information > 0
     noise = np.where(known, 1 / np.where(known, merged.information, 1.0), np.inf)
@@ -182,31 +180,13 @@ def expect(rows: VoxelRows, merged: Intensities) -> Expected:
         far = deviation**2 > _CLIP**2 * (variance[shell] + finite)
         weight = (known & ~far).astype(float)
     overall = float(np.mean(np.abs(mean)))
-    at_s = voxel_s(rows)
+    at_s = rows.s
     mean_at = _between_shells(at_s, s, np.maximum(mean, _LEAST * overall))
     variance_at = _between_shells(at_s, s, variance)
     prior = np.maximum(variance_at, np.where(known, (merged.intensity - mean_at) ** 2, 0.0))
     total = merged.information + 1 / prior
     shrunk = (merged.information * merged.intensity + mean_at / prior) / total
     return Expected(mean_at, variance_at, np.maximum(shrunk, _LEAST * mean_at))
-
-
-def shells(rows: VoxelRows) -> tuple[np.ndarray, np.ndarray]:
-    """Return the resolution shell of each voxel, and the mean 1/d of each shell."""
-    s = voxel_s(rows)
-    n_shells = int(np.clip(len(s) // _VOXELS_A_SHELL, 1, _MOST_SHELLS))
-    edges = np.unique(np.quantile(s, np.linspace(0, 1, n_shells + 1)[1:-1]))
-    shell = np.searchsorted(edges, s)
-    number = np.bincount(shell)
-    _, shell = np.unique(shell, return_inverse=True)
-    number = np.bincount(shell)
-    return shell, np.bincount(shell, weights=s) / number
-
-
-def voxel_s(rows: VoxelRows) -> Float[np.ndarray, " v"]:
-    """1/d (Å⁻¹) of each voxel, of its first row."""
-    s: np.ndarray = rows.observations.s[rows.start]
-    return s
 
 
 def _between_shells(at: np.ndarray, s: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -58,6 +58,7 @@ def fit_step(
     merged: Intensities,
     alphas: Alphas,
     *,
+    before: tuple[Block, ...] = (),
     cg_tolerance: float = 1e-2,
     most_iterations: int = 200,
 ) -> Step:
@@ -73,6 +74,8 @@ def fit_step(
         Merged with the present scales; carries the weights.
     alphas
         Strength of each term of the penalty of each component.
+    before
+        Blocks of a step nearby, to be used again.
     cg_tolerance, most_iterations
         When conjugate gradients stop.
 
@@ -81,7 +84,7 @@ def fit_step(
     InputError
         If the step is not finite.
     """
-    system = make_system(design, rows, theta, shrunk, merged, alphas)
+    system = make_system(design, rows, theta, shrunk, merged, alphas, before=before)
     predicted, _ = predict(design, rows, theta)
     residual = rows.observations.counts - predicted.flat
     target = system.pull(residual) - system.penalty @ theta
@@ -105,6 +108,7 @@ def noise_of_values(
     merged: Intensities,
     alphas: Alphas,
     *,
+    before: tuple[Block, ...] = (),
     seed: int = 0,
 ) -> Float[np.ndarray, "probes n_knots"]:
     """Solve for counts that are noise alone: how far values err, couplings included.
@@ -114,7 +118,7 @@ def noise_of_values(
     values
         ``(6, n_knots)`` independent draws of the errors of all values.
     """
-    system = make_system(design, rows, theta, shrunk, merged, alphas)
+    system = make_system(design, rows, theta, shrunk, merged, alphas, before=before)
     weight = merged.weight
     sigma = np.where(weight > 0, 1 / np.sqrt(np.where(weight > 0, weight, 1.0)), 0.0)
     random = np.random.default_rng([seed, 41])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from unstill.reduction.scaling.intensities import shells
 from unstill.reduction.scaling.rows import VoxelRows
 from unstill.shapes import Float
 
@@ -20,7 +19,7 @@ def prescale(rows: VoxelRows) -> Float[np.ndarray, " n_sweeps"]:
     any solution.
     """
     table = rows.observations
-    shell, s = shells(rows)
+    shell, s = rows.shells
     shell_of_row = shell[rows.voxel]
     signal = table.counts - table.background
     n_sweeps = max(len(table.sweep_names), int(table.sweep.max()) + 1)

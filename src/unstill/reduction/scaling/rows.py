@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from unstill.reduction.representatives import merging_operations, packed, repres
 from unstill.shapes import Float, Int
 
 _DRAW_BITS = 12
+_VOXELS_A_SHELL = 200
+_MOST_SHELLS = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +45,20 @@ class VoxelRows:
     def n_voxels(self) -> int:
         """Number of voxels."""
         return len(self.start)
+
+    @cached_property
+    def s(self) -> Float[np.ndarray, " v"]:
+        """1/d (Å⁻¹) of each voxel, the centroid of its first row."""
+        s: np.ndarray = self.observations.s[self.start]
+        return s
+
+    @cached_property
+    def shells(self) -> tuple[Int[np.ndarray, " v"], Float[np.ndarray, " n_shells"]]:
+        """Resolution shell of each voxel, and the mean 1/d of each shell."""
+        n_shells = int(np.clip(len(self.s) // _VOXELS_A_SHELL, 1, _MOST_SHELLS))
+        edges = np.unique(np.quantile(self.s, np.linspace(0, 1, n_shells + 1)[1:-1]))
+        _, shell = np.unique(np.searchsorted(edges, self.s), return_inverse=True)
+        return shell, np.bincount(shell, weights=self.s) / np.bincount(shell)
 
     def sums(self, values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " v"]:
         """Sum over the rows of each voxel, one row after the other."""

@@ -37,6 +37,8 @@ class Block:
         Terms of the penalty for α = 1.
     penalty
         Λ, their sum with the present α.
+    strengths
+        The present α of the terms.
     solve
         Solves with JᵀWJ + Λ.
     """
@@ -44,7 +46,28 @@ class Block:
     normal: sparse.csr_array
     units: tuple[sparse.csr_array, ...]
     penalty: sparse.csr_array
+    strengths: tuple[float, ...]
     solve: Callable[[Vector], Vector]
+
+    def with_strengths(self, strengths: tuple[float, ...]) -> Block:
+        """Return the block for other α."""
+        if strengths == self.strengths:
+            return self
+        return _block(self.normal, self.units, strengths)
+
+
+def _block(
+    normal: sparse.csr_array, units: tuple[sparse.csr_array, ...], strengths: tuple[float, ...]
+) -> Block:
+    from scipy import sparse
+
+    # Knots without rows must not make the system singular.
+    least = max(1e-9 * float(normal.diagonal().max(initial=0)), 1e-30)
+    total = least * sparse.eye_array(normal.shape[0], format="csr")
+    for strength, unit in zip(strengths, units, strict=True):
+        total = total + strength * unit
+    penalty = sparse.csr_array(total)
+    return Block(normal, units, penalty, strengths, positive_solver(normal + penalty))
 
 
 def positive_solver(matrix: sparse.csr_array) -> Callable[[Vector], Vector]:
@@ -135,8 +158,14 @@ def make_system(
     shrunk: Float[np.ndarray, " v"],
     merged: Intensities,
     alphas: Alphas,
+    *,
+    before: tuple[Block, ...] = (),
 ) -> System:
-    """Linearise at ``theta``; ``shrunk`` are positive intensities for the derivatives."""
+    """Linearise at ``theta``; ``shrunk`` are positive intensities for the derivatives.
+
+    Blocks help to solve and tell how smooth surfaces are; neither needs them
+    to the last percent, so those of a step before will do.
+    """
     from scipy import sparse
 
     predicted, bare = predict(design, rows, theta)
@@ -144,10 +173,15 @@ def make_system(
     signal = e * shrunk[rows.voxel]
     seen = signal + predicted.flat - rows.observations.background
     factors = {"b": signal, "a": seen, "d": seen, "c": bare}
-    # Of the information of a row the part that its own intensity does not take.
-    known = np.maximum(merged.information, 1e-300)
-    spare = 1 - np.minimum(weight * e**2 / known[rows.voxel], 1.0)
-    blocks = _blocks(design, factors, weight * spare, alphas)
+    if before:
+        blocks = tuple(
+            block.with_strengths(own) for block, own in zip(before, alphas, strict=True)
+        )
+    else:
+        # Of the information of a row the part that its own intensity does not take.
+        known = np.maximum(merged.information, 1e-300)
+        spare = 1 - np.minimum(weight * e**2 / known[rows.voxel], 1.0)
+        blocks = _blocks(design, factors, weight * spare, alphas)
     penalty = sparse.block_diag([block.penalty for block in blocks], format="csr")
     return System(design, rows, factors, e, merged, blocks, sparse.csr_array(penalty))
 
@@ -163,16 +197,12 @@ def _blocks(
         design.components, design.matrices, design.roughness, alphas, strict=True
     ):
         square = weight * factors[part.name] ** 2
-        normal = (matrix.T @ (sparse.diags_array(square) @ matrix)).tocsr()
+        # Every row of the matrix has equally many entries.
+        weighted = (matrix.data.reshape(len(square), -1) * square[:, None]).ravel()
+        right = sparse.csr_array((weighted, matrix.indices, matrix.indptr), matrix.shape)
+        normal = (matrix.T.tocsr() @ right).tocsr()
         own = normal.diagonal()
-        units = tuple(term.unit(own) for term in terms)
-        # Knots without rows must not make the system singular.
-        least = max(1e-9 * float(own.max(initial=0)), 1e-30)
-        total = least * sparse.eye_array(part.n_knots, format="csr")
-        for strength, unit in zip(strengths, units, strict=True):
-            total = total + strength * unit
-        solve = positive_solver(normal + total)
-        blocks.append(Block(normal, units, sparse.csr_array(total), solve))
+        blocks.append(_block(normal, tuple(term.unit(own) for term in terms), strengths))
     return tuple(blocks)
 
 
