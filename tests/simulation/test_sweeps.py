@@ -14,6 +14,7 @@ from unstill.experiment.pixels import scattering_vectors
 from unstill.simulation.dose import median_counts, with_median_counts
 from unstill.simulation.faults import Faults
 from unstill.simulation.frames import response_at
+from unstill.simulation.places import places_at
 from unstill.simulation.recipe import Recipe
 from unstill.simulation.stills import make_stills, simulate_stills
 from unstill.simulation.sweeps import WrongBackground, background_experiment, background_frames
@@ -119,6 +120,30 @@ def test_symmetrised_voxels_hold_their_mates_and_masked_pixels_are_out():
     hkl = outside.index / 8
     assert np.linalg.norm(hkl - np.rint(hkl), axis=1).min() > 0.3 - np.sqrt(3) / 16
     assert 0 < outside.n_pixels.sum() < 128 * 128
+
+
+def test_effects_are_known_exactly_at_centroids():
+    """At points of their own angle each, as observations have them."""
+    frames = make_frames(effects=True, background=1.0)
+    rng = np.random.default_rng(8)
+    x, y, phi = rng.uniform(0, 128, 9), rng.uniform(0, 128, 9), rng.uniform(0, 360, 9)
+    many = places_at(frames.experiment, 0, x, y)
+    effects = frames.effects
+    for effect in (
+        effects.scale, effects.absorption, effects.offset, effects.response, frames.background,
+    ):  # fmt: skip
+        one_by_one = [
+            float(
+                np.squeeze(effect(places_at(frames.experiment, 0, x[i : i + 1], y[i : i + 1]), p))
+            )
+            for i, p in enumerate(phi)
+        ]
+        np.testing.assert_allclose(effect(many, phi), one_by_one, rtol=1e-12)
+    turn = np.arange(0.0, 360.0, 1.0)
+    b = effects.scale(many, turn)
+    assert b.min() > 0.75
+    assert b.max() < 1.25
+    assert np.ptp(b) > 0.2
 
 
 def test_recipe_makes_what_it_says():

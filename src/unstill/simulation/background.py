@@ -34,7 +34,7 @@ class AirScatter:
     floor: float = 0.05
     drift: float = 0.1
 
-    def __call__(self, places: Places, phi: float) -> np.ndarray:
+    def __call__(self, places: Places, phi: float | np.ndarray) -> np.ndarray:
         """Return the rate at points of the detector."""
         s = places.s
         shape = (

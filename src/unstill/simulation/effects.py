@@ -20,8 +20,11 @@ import numpy as np
 from unstill.experiment import Detector
 from unstill.simulation.places import Places
 
-Effect = Callable[[Places, float], "np.ndarray | float"]
-"""Value at points of the detector at a rotation angle (degrees)."""
+Angle = float | np.ndarray
+"""Rotation angle (degrees): one for all places, or one a place."""
+
+Effect = Callable[[Places, Angle], "np.ndarray | float"]
+"""Value at points of the detector at rotation angles."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Constant:
 
     value: float
 
-    def __call__(self, places: Places, phi: float) -> float:
+    def __call__(self, places: Places, phi: Angle) -> float:
         """Return the value."""
         return self.value
 
@@ -53,10 +56,11 @@ class WavyScale:
     period: float = 120.0
     phase: float = 30.0
 
-    def __call__(self, places: Places, phi: float) -> float:
+    def __call__(self, places: Places, phi: Angle) -> np.ndarray:
         """Return b."""
-        turn = 2 * np.pi * phi / self.period + np.radians(self.phase)
-        return float(1 + self.amplitude * (0.6 * np.cos(turn) + 0.4 * np.sin(turn / 0.37)))
+        turn = 2 * np.pi * np.asarray(phi) / self.period + np.radians(self.phase)
+        value: np.ndarray = 1 + self.amplitude * (0.6 * np.cos(turn) + 0.4 * np.sin(turn / 0.37))
+        return value
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class SmoothAbsorption:
         fast, slow = detector.panels[0].image_size
         return cls(amplitude, (fast / 2, slow / 2), (fast / 2, slow / 2))
 
-    def __call__(self, places: Places, phi: float) -> np.ndarray:
+    def __call__(self, places: Places, phi: Angle) -> np.ndarray:
         """Return a."""
         u = (places.x - self.middle[0]) / self.half[0]
         v = (places.y - self.middle[1]) / self.half[1]
@@ -108,7 +112,7 @@ class RingOffset:
     width: float = 0.08
     drift: float = 0.5
 
-    def __call__(self, places: Places, phi: float) -> np.ndarray:
+    def __call__(self, places: Places, phi: Angle) -> np.ndarray:
         """Return c."""
         ring = np.exp(-((places.s - self.center) ** 2) / (2 * self.width**2))
         value: np.ndarray = self.height * ring * (1 + self.drift * np.cos(np.radians(phi - 40)))
@@ -130,7 +134,7 @@ class ModuleResponse:
     amplitude: float = 0.03
     period: float = 300.0
 
-    def __call__(self, places: Places, phi: float) -> np.ndarray:
+    def __call__(self, places: Places, phi: Angle) -> np.ndarray:
         """Return d; it does not depend on φ."""
         wave = 2 * np.pi / self.period
         value: np.ndarray = 1 + self.amplitude * np.sin(wave * places.x) * np.sin(wave * places.y)

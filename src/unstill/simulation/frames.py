@@ -19,7 +19,7 @@ from unstill.experiment.corrections import (
 from unstill.experiment.pixels import DIALS_CENTER, scattering_vectors
 from unstill.simulation.bragg import BraggPeaks
 from unstill.simulation.crossings import wrong_crossings
-from unstill.simulation.effects import Effects
+from unstill.simulation.effects import Angle, Effects
 from unstill.simulation.faults import Faults
 from unstill.simulation.outliers import WrongCrossings
 from unstill.simulation.pixel_kernel import pixel_rows
@@ -32,7 +32,7 @@ _CHUNK = 1 << 17
 _KEPT_PIXELS = 8_000_000
 """Detectors up to this size keep their tables; larger ones compute them with every frame."""
 
-Background = Callable[[Places, float], "np.ndarray | float"]
+Background = Callable[[Places, Angle], "np.ndarray | float"]
 
 
 @dataclass(frozen=True, eq=False)
