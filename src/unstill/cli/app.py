@@ -18,6 +18,10 @@ from unstill.provenance import Provenance
 VERBS: dict[str, str] = {
     "demo": "unstill.cli.demo",
     "datasets": "unstill.cli.datasets",
+    "simulate": "unstill.cli.simulate",
+    "experiment": "unstill.cli.experiment",
+    "index": "unstill.cli.index",
+    "reduce": "unstill.cli.reduce",
     "diffuse": "unstill.cli.diffuse",
     "fit": "unstill.cli.fit",
     "compare": "unstill.cli.compare",
