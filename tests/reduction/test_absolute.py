@@ -13,6 +13,7 @@ from unstill.errors import InputError, UnstillWarning
 from unstill.io.structure_files import read_structure
 from unstill.maps import IntensityMap
 from unstill.reduction.absolute import Bragg, absolute_scale, to_absolute
+from unstill.reduction.calculated_bragg import bragg_of_structure
 from unstill.reduction.cell_contents import (
     CellContents,
     contents_of_sequence,
@@ -185,3 +186,21 @@ def test_impossible_contents_are_refused(box):
         absolute_scale(diffuse, tenth, bragg=bragg)
     with pytest.raises(InputError, match="no usable voxel"):
         absolute_scale(diffuse.replace(mask=np.ones_like(diffuse.mask)), contents)
+
+
+def test_calculated_bragg_intensities_are_those_of_gemmi():
+    import gemmi
+
+    path = Path(datasets_file).parent / "embedded" / "5pti.cif"
+    structure = read_structure(path)
+    found = bragg_of_structure(structure, s_max=0.2, k_solvent=0.0)
+    other = gemmi.read_structure(str(path))
+    calculator = gemmi.StructureFactorCalculatorX(other.cell)
+    some = np.random.default_rng(0).choice(len(found.hkl), 10, replace=False)
+    theirs = []
+    for hkl in found.hkl[some].astype(int).tolist():
+        theirs.append(abs(calculator.calculate_sf_from_model(other[0], hkl)) ** 2)
+    np.testing.assert_allclose(found.f_squared[some], theirs, rtol=0.03, atol=2000)
+    wet = bragg_of_structure(structure, s_max=0.2)
+    assert wet.f_squared.sum() < found.f_squared.sum()
+    assert np.array_equal(wet.hkl, found.hkl)
