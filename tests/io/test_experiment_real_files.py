@@ -9,8 +9,8 @@ import pytest
 
 from unstill.errors import FormatError
 from unstill.experiment import Experiment
-from unstill.experiment.extent import edge_resolution
-from unstill.experiment.lattice import cell_of
+from unstill.experiment.extent import beam_center, edge_resolution
+from unstill.experiment.lattice import cell_of, polar
 from unstill.experiment.pixels import lab_positions, scattering_vectors
 from unstill.experiment.predict import predict_spots
 from unstill.io.dials_expt import write_expt
@@ -150,6 +150,13 @@ def test_the_refined_batches_of_xds_keep_their_cells(unstill_data: Path) -> None
     panel, beam = experiment.detector.panels[0], experiment.beam
     assert len(panel.masked) > 15
     assert beam.polarization_fraction == 0.9
+    # XDS counts pixels from one half more; its direct beam is at 1189.3, 1243.3 in all batches.
+    center = beam_center(beam, experiment.detector)
+    assert center is not None
+    assert (center[1] + 0.5, center[2] + 0.5) == pytest.approx((1189.27, 1243.3), abs=0.1)
+    # The axes are those at angle 0: they do not turn with the 50 degrees of the scan.
+    turned = polar(points[-1])[0] @ polar(points[0])[0].T
+    assert np.degrees(np.arccos((np.trace(turned) - 1) / 2)) < 0.1
     limit = edge_resolution(beam, experiment.detector)
     assert limit == pytest.approx(1.56, abs=0.01)
 

@@ -48,7 +48,8 @@ class Lattice:
     def __post_init__(self) -> None:
         matrix = np.asarray(self.a_matrix, dtype=float).reshape(3, 3)
         object.__setattr__(self, "a_matrix", matrix)
-        if not np.all(np.isfinite(matrix)) or abs(np.linalg.det(matrix)) < 1e-12:
+        # Spacings of less than a thousandth of an angstrom are damage in a file.
+        if not np.all(np.abs(matrix) < 1e3) or abs(np.linalg.det(matrix)) < 1e-12:
             raise InputError(
                 "the setting matrix spans no lattice",
                 found=matrix.tolist(),
@@ -63,7 +64,7 @@ class Lattice:
             )
         if self.a_at_scan_points is not None:
             points = np.asarray(self.a_at_scan_points, dtype=float).reshape(-1, 3, 3)
-            if len(points) < 2 or not np.all(np.isfinite(points)):
+            if len(points) < 2 or not np.all(np.abs(points) < 1e3):
                 raise InputError(
                     "the setting matrices at scan points are unusable",
                     found=f"{len(points)} matrices",
@@ -128,9 +129,12 @@ class Lattice:
 def cell_of(axes: Float[np.ndarray, "3 3"]) -> tuple[float, float, float, float, float, float]:
     """Return the unit cell (Å, degrees) of direct axes given as rows."""
     lengths = np.linalg.norm(axes, axis=1)
-    cosines = [
-        float(axes[i] @ axes[j] / (lengths[i] * lengths[j])) for i, j in ((1, 2), (0, 2), (0, 1))
-    ]
+    # An axis without length gives angles that are no numbers, which Crystal refuses.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cosines = [
+            float(axes[i] @ axes[j] / (lengths[i] * lengths[j]))
+            for i, j in ((1, 2), (0, 2), (0, 1))
+        ]
     # Ten decimals: so that a right angle is one.
     alpha, beta, gamma = (
         round(float(np.degrees(np.arccos(np.clip(value, -1, 1)))), 10) for value in cosines

@@ -18,6 +18,7 @@ from unstill.experiment.attenuation import sensor_mu
 from unstill.experiment.detector import Rectangle
 from unstill.experiment.lattice import cell_of
 from unstill.experiment.rotation import rotation_about
+from unstill.experiment.vectors import unit_vector
 from unstill.io.json_node import Node, number_or, text_or
 
 
@@ -128,7 +129,9 @@ def _frame(group: Node) -> tuple[np.ndarray, np.ndarray]:
     fast, slow, origin = (group.child(key) for key in ("fast_axis", "slow_axis", "origin"))
     if fast is None or slow is None:
         return np.eye(3), np.zeros(3)
-    f, s = np.array(fast.numbers(3)), np.array(slow.numbers(3))
+    with placed(group):
+        f = np.array(unit_vector(fast.numbers(3), "fast_axis"))
+        s = np.array(unit_vector(slow.numbers(3), "slow_axis"))
     normal = np.cross(f, s)
     if not np.linalg.norm(normal) > 0:
         group.fail("the axes of a detector group are parallel", f"{f} and {s}")
