@@ -45,7 +45,7 @@ def shell_and_quartile_bias(merged):
 
 
 def test_low_counts_are_merged_without_bias_and_no_voxel_is_lost():
-    drawn = draw(counts=6, divisions=(3, 3, 3), n_sweeps=12)
+    drawn = draw(counts=6, divisions=(3, 3, 3), n_sweeps=12, seed=1)
     assert np.median(drawn.observations.counts) == 6
     merged = merged_of(drawn)
     covered = np.unique(merged.index, axis=0)
@@ -274,6 +274,9 @@ def test_what_cannot_be_merged_is_said():
         merged_of(drawn, keep=nothing)
     with pytest.raises(InputError, match="no row is left"):
         merge_observations(drawn.observations.take(nothing), np.zeros(0), np.zeros(0))
+    dark = drawn.observations.replace(exposure=0 * drawn.scale)
+    with pytest.raises(InputError, match="exposure times"):
+        merge_observations(dark, drawn.scale, drawn.offset)
     bad = drawn.scale.copy()
     bad[3] = -1
     with pytest.raises(InputError, match="1 of"):

@@ -98,7 +98,7 @@ def merge_observations(
     Raises
     ------
     InputError
-        If no row is left, columns differ in length, a kept row has no positive
+        If no row or no exposure is left, columns differ in length, a kept row has no positive
         finite scale, or the divisions do not allow the Laue group.
     """
     model = ErrorModel() if error_model is None else error_model
@@ -214,10 +214,15 @@ def _deviations(
 
 
 def _check_some(order: RowOrder) -> None:
-    if order.kept.any():
-        return
-    raise InputError(
-        "no row is left to merge",
-        found=f"{len(order.kept)} rows, all rejected" if len(order.kept) else "no rows at all",
-        fix="loosen the limits of resolution or of outliers",
-    )
+    if not order.kept.any():
+        raise InputError(
+            "no row is left to merge",
+            found=f"{len(order.kept)} rows, all rejected" if len(order.kept) else "no rows at all",
+            fix="loosen the limits of resolution or of outliers",
+        )
+    if not (order.observations.exposure[order.kept] > 0).any():
+        raise InputError(
+            "no row has any exposure",
+            found=f"{int(order.kept.sum())} rows with an exposure of 0",
+            fix="check the exposure times of the images and the corrections of the detector",
+        )
