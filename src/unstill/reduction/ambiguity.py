@@ -351,21 +351,22 @@ def _against_others(
     own = [of_crystal[number] for of_crystal, number in zip(keys, chosen, strict=True)]
     pool = Pool.numbered(tables, own)
     every = np.unique(np.concatenate(own))
+    weighted, precision = pool.weighted.copy(), pool.precision.copy()
     found: list[list[Agreement]] = []
     for i, table in enumerate(tables):
-        # All but this crystal, in the indexing that the others have.
-        weighted, precision = pool.weighted.copy(), pool.precision.copy()
-        weighted[pool.voxel[i]] -= table.u * table.precision
-        precision[pool.voxel[i]] -= table.precision
-        rest = replace(pool, weighted=weighted, precision=np.maximum(precision, 0.0))
+        # All but this crystal, in the indexing that the others have; put back afterwards.
+        mine = pool.voxel[i]
+        weighted[mine] -= table.u * table.precision
+        precision[mine] = np.maximum(precision[mine] - table.precision, 0.0)
         of_crystal = []
         for key in keys[i]:
             place = np.minimum(np.searchsorted(every, key), len(every) - 1)
             there = every[place] == key
             part = replace(table, u=table.u[there], precision=table.precision[there])
-            moved = replace(rest, voxel=[place[there]])
-            of_crystal.append(moved.against(part, 0, member=False))
+            rest = Pool([place[there]], weighted, precision)
+            of_crystal.append(rest.against(part, 0, member=False))
         found.append(of_crystal)
+        weighted[mine], precision[mine] = pool.weighted[mine], pool.precision[mine]
     return found
 
 
