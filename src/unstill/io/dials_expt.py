@@ -10,17 +10,16 @@ from typing import Any, TypeVar
 from unstill.errors import FormatError
 from unstill.experiment import Detector, Experiment, ImageSet, Lattice, Scan
 from unstill.io.atomic import atomic_path
+from unstill.io.dials_crystal import read_lattice
 from unstill.io.dials_models import (
     Turning,
-    placed,
     read_beam,
     read_detector,
     read_goniometer,
-    read_lattice,
     read_scan,
 )
 from unstill.io.dials_write import experiment_list
-from unstill.io.json_node import Node, read_json, text_or
+from unstill.io.json_node import Node, placed, read_json, text_or
 from unstill.provenance import Provenance
 
 _Model = TypeVar("_Model")

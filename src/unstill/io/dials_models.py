@@ -1,25 +1,19 @@
-"""Beam, detector, goniometer, scan and crystal of DIALS files, old and new keys."""
+"""Beam, detector, goniometer and scan of DIALS files, old and new keys."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import gemmi
 import numpy as np
 
-from unstill.crystal import Crystal
-from unstill.crystal.symmetry import check_metric
-from unstill.errors import FormatError, InputError, UnstillWarning
-from unstill.experiment import Beam, Detector, Goniometer, Lattice, Panel, Scan
+from unstill.errors import InputError, UnstillWarning
+from unstill.experiment import Beam, Detector, Goniometer, Panel, Scan
 from unstill.experiment.attenuation import sensor_mu
 from unstill.experiment.detector import Rectangle
-from unstill.experiment.lattice import cell_of
 from unstill.experiment.rotation import rotation_about
 from unstill.experiment.vectors import unit_vector
-from unstill.io.json_node import Node, number_or, text_or
+from unstill.io.json_node import Node, number_or, placed, text_or
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,19 +22,6 @@ class Turning:
 
     goniometer: Goniometer
     settings: tuple[np.ndarray, ...] = ()
-
-
-@contextmanager
-def placed(node: Node) -> Iterator[None]:
-    """Add the place in the file to what a core type refuses."""
-    try:
-        yield
-    except FormatError:
-        raise
-    except InputError as error:
-        raise FormatError(
-            error.what, found=f"{error.found} at {node.where}", fix=error.fix
-        ) from error
 
 
 def read_beam(node: Node) -> Beam:
@@ -323,105 +304,6 @@ def _tell_of_valid_ranges(node: Node, first: int, last: int) -> None:
                 UnstillWarning,
                 stacklevel=3,
             )
-
-
-def read_lattice(
-    node: Node, turning: Turning | None, scan: Scan | None, space_group: str | None
-) -> Lattice:
-    """Return a lattice with its space group, or with the given one.
-
-    Parameters
-    ----------
-    node
-        ``crystal`` of an experiment list.
-    turning, scan
-        Needed where the setting of the goniometer drifts.
-    space_group
-        In place of the stored one; the cell must allow it.
-    """
-    axes = np.array([node.need(f"real_space_{name}").numbers(3) for name in "abc"])
-    points = node.members("A_at_scan_points")
-    stack = np.array([point.matrix() for point in points]) if points else None
-    half_width = node.child("ML_half_mosaicity_deg") or node.child("mosaicity")
-    with placed(node):
-        # Cells of more than a centimetre are damage.
-        if np.abs(axes).max() > 1e8 or abs(np.linalg.det(axes)) < 1e-6:
-            node.fail("the axes of the crystal span no volume", f"{axes.tolist()}")
-        crystal = Crystal(cell_of(axes), space_group or _stored_group(node))
-        crystal, a_matrix = _exactly(node, crystal, np.linalg.inv(axes))
-        lattice = Lattice(
-            crystal,
-            a_matrix,
-            stack,
-            0.0 if half_width is None else half_width.number(),
-        )
-    checked_metric(lattice, node.where, overridden=space_group is not None)
-    if turning is not None and turning.settings and scan is not None:
-        lattice = _with_drifting_setting(lattice, turning, scan, node)
-    return lattice
-
-
-def _exactly(node: Node, crystal: Crystal, a_matrix: np.ndarray) -> tuple[Crystal, np.ndarray]:
-    """Take what unstill wrote beside the axes, as long as it says the same."""
-    cell, matrix = node.child("unit_cell"), node.child("a_matrix")
-    if cell is not None and np.allclose(cell.numbers(6), crystal.unit_cell, rtol=1e-9):
-        a, b, c, alpha, beta, gamma = cell.numbers(6)
-        crystal = Crystal((a, b, c, alpha, beta, gamma), crystal.space_group)
-    if matrix is not None and np.allclose(matrix.matrix(), a_matrix, rtol=1e-9, atol=1e-12):
-        a_matrix = matrix.matrix()
-    return crystal, a_matrix
-
-
-def checked_metric(lattice: Lattice, where: str, *, overridden: bool) -> None:
-    """Refuse a space group that the unit cell does not have."""
-    try:
-        check_metric(lattice.crystal)
-    except InputError as error:
-        crystal = lattice.crystal
-        cell = ", ".join(f"{value:.3f}" for value in crystal.unit_cell)
-        raise InputError(
-            f"the unit cell does not have the symmetry of {crystal.space_group}",
-            found=f"cell {cell} at {where}",
-            fix="give a space group that the cell allows"
-            if overridden
-            else "give the right one: --space-group",
-        ) from error
-
-
-def _stored_group(node: Node) -> str:
-    hall = node.child("space_group_hall_symbol")
-    if hall is None:
-        node.fail("the crystal has no space group", "no 'space_group_hall_symbol'")
-    symbol = hall.text()
-    try:
-        found = gemmi.find_spacegroup_by_ops(gemmi.symops_from_hall(symbol))
-    except (ValueError, RuntimeError):
-        hall.fail("this is no Hall symbol")
-    if found is None:
-        raise FormatError(
-            "the setting of the space group is in no table",
-            found=f"Hall symbol {symbol!r} at {hall.where}",
-            fix="reindex to a standard setting, or name the group: --space-group",
-        )
-    return str(found.xhm())
-
-
-def _with_drifting_setting(lattice: Lattice, turning: Turning, scan: Scan, node: Node) -> Lattice:
-    """Put the drift of the goniometer into the setting matrices: S R F A' = S_i R F A_i."""
-    n = scan.n_frames + 1
-    if len(turning.settings) != n:
-        node.fail(
-            "the settings of the goniometer do not match the scan",
-            f"{len(turning.settings)} for {scan.n_frames} images",
-        )
-    given = lattice.a_at_scan_points
-    constant = [lattice.a_matrix] * n if given is None else list(given)
-    setting, fixed = turning.goniometer.setting_rotation, turning.goniometer.fixed_rotation
-    moved = []
-    for i, (a_matrix, drifted) in enumerate(zip(constant, turning.settings, strict=True)):
-        turned = rotation_about(turning.goniometer.rotation_axis, scan.phi(float(i))) @ fixed
-        moved.append(np.linalg.inv(setting @ turned) @ drifted @ turned @ a_matrix)
-    return replace(lattice, a_at_scan_points=np.array(moved))
 
 
 def _three(node: Node) -> tuple[float, float, float]:

@@ -23,9 +23,9 @@ from unstill.experiment import (
     Scan,
 )
 from unstill.io.atomic import atomic_path
-from unstill.io.dials_models import checked_metric, placed
 from unstill.io.dials_write import path_from
-from unstill.io.json_node import Node, read_json
+from unstill.io.json_node import Node, placed, read_json
+from unstill.io.metric_check import checked_metric
 from unstill.provenance import Provenance
 
 FORMAT = "unstill experiments"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
-from unstill.errors import FormatError
+from unstill.errors import FormatError, InputError
 from unstill.io.reading import REMEDY, parsing
 
 _KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
@@ -130,6 +131,19 @@ class Node:
 
     def _path(self, step: str) -> str:
         return f"{self.where}{step}" if ": " in self.where else f"{self.where}: {step.lstrip('.')}"
+
+
+@contextmanager
+def placed(node: Node) -> Iterator[None]:
+    """Add the place in the file to what a core type refuses."""
+    try:
+        yield
+    except FormatError:
+        raise
+    except InputError as error:
+        raise FormatError(
+            error.what, found=f"{error.found} at {node.where}", fix=error.fix
+        ) from error
 
 
 def number_or(node: Node, key: str, default: float) -> float:

@@ -12,7 +12,7 @@ from unstill.errors import UnstillWarning
 from unstill.experiment import Experiment, Goniometer, ImageSet, Lattice, Scan
 from unstill.experiment.attenuation import sensor_mu
 from unstill.experiment.detector import Detector, Rectangle
-from unstill.io.dials_models import checked_metric
+from unstill.io.metric_check import checked_metric
 from unstill.io.xds_text import Keywords, xds_beam, xds_panel
 
 

@@ -16,7 +16,7 @@ from unstill.experiment import Detector, Experiment, Goniometer, Lattice, Scan
 from unstill.experiment.lattice import polar
 from unstill.experiment.pixels import scattering_vectors
 from unstill.experiment.rotation import between, nearest_rotation
-from unstill.io.dials_models import checked_metric
+from unstill.io.metric_check import checked_metric
 from unstill.io.xds_inp import panel_details, read_keywords, xds_images, xds_name, xds_scan
 from unstill.io.xds_text import Keywords, parse_numbers, xds_beam, xds_panel
 from unstill.io.xds_xparm import beside_of, refuse_segments

@@ -11,7 +11,7 @@ import numpy as np
 from unstill.errors import FormatError, InputError, UnstillWarning
 from unstill.experiment import Detector, Experiment, Goniometer, ImageSet, Lattice, Scan
 from unstill.io.atomic import atomic_path
-from unstill.io.dials_models import checked_metric
+from unstill.io.metric_check import checked_metric
 from unstill.io.reading import REMEDY
 from unstill.io.xds_inp import panel_details, read_keywords, xds_images, xds_name, xds_scan
 from unstill.io.xds_text import Keywords, panel_in_xds, parse_numbers, xds_beam, xds_panel
