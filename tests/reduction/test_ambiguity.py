@@ -87,6 +87,19 @@ def test_without_ambiguity_there_is_nothing_to_choose():
     assert result.undecided == ()
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("b", "number"), [(20.1, 2), (20.6, 1)])
+def test_axes_that_are_equal_by_chance_are_an_ambiguity(b, number):
+    crystal = Crystal((20.0, b, 26.0, 90.0, 90.0, 90.0), "P 21 21 21")
+    drawn = draw(crystal, truth=smooth_truth(crystal), d_min=4.0)
+    tables = crystal_tables(drawn.observations, scale=drawn.scale, offset=drawn.offset)
+    candidates = resolve_ambiguity(tables).candidates
+    assert len(candidates) == number
+    moved = reindex_observations(drawn.observations, candidates[-1])
+    assert moved.crystal.space_group == "P 21 21 21"
+    assert moved.crystal.unit_cell[:2] == pytest.approx((20.0, b) if number == 1 else (b, 20.0))
+
+
 @given(st.sampled_from(["k,h,-l", "-k,h,l", "-h,-k,-l", "h,k,l"]))
 def test_reindexing_rows_reindexes_the_map(name):
     rows, scale, offset = rows_of_crystals(1, d_min=5.0)

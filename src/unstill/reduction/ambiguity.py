@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
+from unstill.crystal import Crystal
 from unstill.crystal.hkl_grid import Triple
 from unstill.crystal.reindexing import (
     IDENTITY,
@@ -17,8 +19,8 @@ from unstill.crystal.reindexing import (
     reindexed_crystal,
 )
 from unstill.crystal.same_lattice import same_lattice
-from unstill.crystal.symmetry import index_operations
-from unstill.errors import InputError
+from unstill.crystal.symmetry import index_operations, laue_operations
+from unstill.errors import InputError, UnstillWarning
 from unstill.maps.observations import Observations
 from unstill.reduction.crystal_tables import Agreement, CrystalTable, Pool
 from unstill.reduction.representatives import packed, representatives
@@ -148,14 +150,19 @@ def resolve_ambiguity(
 
 
 def usable_operators(table: CrystalTable) -> tuple[ReindexOperator, ...]:
-    """Return the indexings that the lattice allows and the divisions too, the identity first."""
+    """Return the indexings that the lattice allows and the divisions too, the identity first.
+
+    A lattice with axes that differ by more than 1 % is not ambiguous.
+    """
     usable = []
     for operator in candidate_operators(table.crystal):
         try:
             index_matrix(operator, table.divisions)
+            turned = moved_crystal(table.crystal, operator)
         except InputError:
             continue
-        usable.append(operator)
+        if same_lattice(turned, table.crystal):
+            usable.append(operator)
     return tuple(usable)
 
 
@@ -220,7 +227,7 @@ def reindex_observations(
     if operator.is_identity:
         return observations
     matrix = index_matrix(operator, observations.divisions)
-    crystal = reindexed_crystal(observations.crystal, operator)
+    crystal = moved_crystal(observations.crystal, operator)
     index = observations.index.copy()
     if rows is None:
         index = (index @ matrix).astype(index.dtype)
@@ -233,6 +240,25 @@ def reindex_observations(
         )
     index[rows] = (index[rows] @ matrix).astype(index.dtype)
     return observations.replace(index=index)
+
+
+def moved_crystal(crystal: Crystal, operator: ReindexOperator) -> Crystal:
+    """Return the crystal in the new axes, with a space group of the same Laue group.
+
+    An operator may shift the origin, so that the group has no name there.
+    Intensities do not know the origin.
+    """
+    matrix = operator.matrix
+    inverse = np.linalg.inv(matrix)
+    laue = {operation.tobytes() for operation in laue_operations(crystal)}
+    turned = np.rint(inverse @ laue_operations(crystal) @ matrix).astype(np.int64)
+    if {np.ascontiguousarray(operation).tobytes() for operation in turned} != laue:
+        return reindexed_crystal(crystal, operator)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnstillWarning)
+        found = reindexed_crystal(crystal, operator)
+    nameless = found.laue_group != crystal.laue_group
+    return Crystal(found.unit_cell, crystal.space_group) if nameless else found
 
 
 def _moved_keys(table: CrystalTable, candidates: Sequence[ReindexOperator]) -> list[np.ndarray]:
