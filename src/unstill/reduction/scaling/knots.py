@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,6 +39,10 @@ class Extent:
     y: Float[np.ndarray, "n_panels 2"]
     panel_knots: Float[np.ndarray, " n_panels"]
     s: tuple[float, float]
+
+    def of_part(self, fraction: float) -> Extent:
+        """Return what a part of the rows supports."""
+        return replace(self, knots=fraction * self.knots, panel_knots=fraction * self.panel_knots)
 
 
 def measure_extent(

@@ -22,7 +22,7 @@ class ScaleOptions:
     ----------
     scale, absorption, offset, detector
         b, a, c and d: ``"on"``, ``"off"``, or ``"auto"``: on if rows that were
-        left out of the fit are predicted better with it.
+        left out of the fit are predicted better with it. Without b nothing is scaled.
     b_phi
         Distance of the knots of b (degrees).
     b_alpha
@@ -67,7 +67,7 @@ class ScaleOptions:
     c_ridge: float = 1e-3
     d_xy: int = 200
     d_alpha: float = 1.0
-    min_rows: int = 20
+    min_rows: int = 40
     precision: float = 0.05
     outlier_sigma: float | None = 6.0
     reject_bad_ranges: bool = False

@@ -36,7 +36,7 @@ from unstill.reduction.scaling.options import ScaleOptions
 from unstill.reduction.scaling.outliers import BAD_RANGE, reasons, residuals
 from unstill.reduction.scaling.prescale import prescale
 from unstill.reduction.scaling.rows import VoxelRows, random_voxels, voxel_rows
-from unstill.reduction.scaling.select import choose_components
+from unstill.reduction.scaling.select import MOST_ROWS, choose_components
 from unstill.shapes import Float, Integer
 
 _FEWEST_MATES = 50
@@ -203,21 +203,21 @@ def _components(
     b = make_component("b", extent, options)
     assert b.track is not None  # b lies along φ
     components = {"b": b.with_values(of_sweep[b.track.key_of_knot])}
-    undecided = {}
-    for name, long_name in _NAMES.items():
-        choice = getattr(options, long_name)
-        if choice == "on":
-            components[name] = make_component(name, extent, options)
-        elif choice == "auto" and extent.knots.max() >= 2:
-            undecided[name] = make_component(name, extent, options)
-    if not undecided:
+    choices = {name: getattr(options, long_name) for name, long_name in _NAMES.items()}
+    for name in [name for name, choice in choices.items() if choice == "on"]:
+        components[name] = make_component(name, extent, options)
+    undecided = [name for name, choice in choices.items() if choice == "auto"]
+    if not undecided or extent.knots.max() < 2:
         return components, {}
+    # Laid out for the rows that take part in the choice.
+    coarse = extent.of_part(min(1.0, MOST_ROWS / len(rows)))
+    candidates = {name: make_component(name, coarse, options) for name in undecided}
     rough = fit_components(components, rows, _rough(options))
     chosen, gains = choose_components(
-        rough.components, undecided, rows, rough.state, options, seed=seed, progress=progress
+        rough.components, candidates, rows, rough.state, options, seed=seed, progress=progress
     )
-    components = rough.components | {name: undecided[name] for name in chosen}
-    return components, gains
+    added = {name: make_component(name, extent, options) for name in chosen}
+    return rough.components | added, gains
 
 
 def _rough(options: ScaleOptions) -> ScaleOptions:
