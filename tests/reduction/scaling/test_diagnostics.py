@@ -18,7 +18,7 @@ ONLY_SCALE = ScaleOptions(absorption="off", offset="off", detector="off")
 
 @pytest.fixture(scope="module")
 def truth():
-    return make(n_voxels=4000, multiplicity=8, counts=500, effects="b", seed=21)
+    return make(n_voxels=3000, multiplicity=8, counts=500, effects="b", seed=21)
 
 
 def counted(truth, factor, seed=1):

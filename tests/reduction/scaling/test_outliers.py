@@ -48,7 +48,7 @@ def test_one_percent_bright_and_dark_at_high_dose():
 
 
 def test_skewed_poisson_counts_are_no_outliers():
-    truth = make(n_voxels=6000, multiplicity=8, counts=3.0, effects="", background=0.1, seed=3)
+    truth = make(n_voxels=3000, multiplicity=8, counts=3.0, effects="", background=0.1, seed=3)
     result = scale_observations(truth.observations, ONLY_SCALE)
     assert np.mean(result.rejected > 0) <= 1e-4
     assert np.mean(truth.observations.counts == 0) > 0.05

@@ -29,7 +29,7 @@ def without_means(values, *labels):
 
 @pytest.fixture(scope="module")
 def recovered():
-    truth = make(n_voxels=6000, multiplicity=8, counts=3000.0, seed=11)
+    truth = make(n_voxels=4000, multiplicity=8, counts=3000.0, seed=11)
     return truth, scale_observations(truth.observations, ALL)
 
 
@@ -63,7 +63,7 @@ def test_intensities_follow_the_truth(recovered):
 
 @pytest.mark.parametrize("effects", ["", "b"])
 def test_low_counts_are_not_biased(effects):
-    truth = make(n_voxels=20000, multiplicity=8, counts=6.0, effects=effects, seed=12)
+    truth = make(n_voxels=8000, multiplicity=8, counts=6.0, effects=effects, seed=12)
     result = scale_observations(truth.observations, ONLY_SCALE)
     rows = voxel_rows(truth.observations)
     table, source = rows.observations, rows.source
@@ -90,11 +90,11 @@ def test_low_counts_are_not_biased(effects):
 
 
 def test_the_data_choose_what_they_need():
-    nothing = make(n_voxels=1500, multiplicity=8, effects="b", seed=13)
+    nothing = make(n_voxels=1000, multiplicity=8, effects="b", seed=13)
     result = scale_observations(nothing.observations)
     assert [part.name for part in result.model.components] == ["b"]
     assert set(result.gains) == {"a", "c", "d"}
-    absorbing = make(n_voxels=1500, multiplicity=8, effects="ab", seed=13)
+    absorbing = make(n_voxels=1000, multiplicity=8, effects="ab", seed=13)
     result = scale_observations(absorbing.observations)
     assert "a" in {part.name for part in result.model.components}
     assert result.gains["a"] > 0.3

@@ -48,9 +48,9 @@ class Gauge:
         """Return the nearest values that meet the conditions."""
         table = values.reshape(self.shape)
         if self.static is not None:
-            table = table - np.outer(self.static, self.static @ table)
+            table = table - np.outer(self.static, np.einsum("i,ij->j", self.static, table))
         if self.along is not None:
-            table = table - np.outer(table @ self.along, self.along)
+            table = table - np.outer(np.einsum("ij,j->i", table, self.along), self.along)
         return table.ravel()
 
 
@@ -109,6 +109,6 @@ def lowest_floor(
 
 
 def _unit(weight: np.ndarray) -> np.ndarray:
-    length = float(np.sqrt(weight @ weight))
+    length = float(np.sqrt(np.sum(weight**2)))
     unit: np.ndarray = weight / length if length > 0 else np.full(len(weight), len(weight) ** -0.5)
     return unit

@@ -149,7 +149,7 @@ def _line_search(
             - predicted.flat
             - predicted.effective * again.intensity[rows.voxel]
         )
-        return float(merged.weight @ residual**2 + at @ (penalty @ at))
+        return float(np.sum(merged.weight * residual**2) + np.sum(at * (penalty @ at)))
 
     logs = [
         np.abs(step[where]).max(initial=0)

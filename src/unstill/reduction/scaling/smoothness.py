@@ -62,7 +62,7 @@ def _refined(block: Block, values: Vector, strengths: tuple[float, ...]) -> tupl
     for strength, unit in zip(strengths, block.units, strict=True):
         image = unit @ probes
         freedom = strength * float(np.sum((without - with_data) * image)) / _PROBES
-        rough = strength * float(values @ (unit @ values))
+        rough = strength * float(np.sum(values * (unit @ values)))
         factor = (max(freedom, 1e-3) / max(rough, 1e-12)) ** _LEAP
         factor = float(np.clip(factor, 1 / _LARGEST_FACTOR, _LARGEST_FACTOR))
         refined.append(float(np.clip(strength * factor, *_LIMITS)))

@@ -218,18 +218,19 @@ def conjugate_gradients(
     solution = np.zeros_like(target)
     residual = target.copy()
     direction = preconditioned = project(precondition(residual))
-    size = first = float(residual @ preconditioned)
+    # Sums of numpy and not of BLAS, whose last bit depends on its number of threads.
+    size = first = float(np.sum(residual * preconditioned))
     for iteration in range(most):
         if not size > tolerance**2 * first or size <= 0:
             return solution, iteration
         image = project(apply(direction))
-        bend = float(direction @ image)
+        bend = float(np.sum(direction * image))
         if bend <= 0:
             return solution, iteration
         length = size / bend
         solution = solution + length * direction
         residual = residual - length * image
         preconditioned = project(precondition(residual))
-        size, before = float(residual @ preconditioned), size
+        size, before = float(np.sum(residual * preconditioned)), size
         direction = preconditioned + (size / before) * direction
     return solution, most
