@@ -196,9 +196,10 @@ def _integrate(
     sweep: int,
     names: tuple[str, ...],
 ) -> IntegratedBlock:
-    n_panels = len(setting.tables.panels)
-    coarse_table = new_table(divisions, setting.reach, n_panels)
-    fine_table = new_table(fine or (1, 1, 1), setting.reach, n_panels, 16 if fine is None else 0)
+    n_panels, n_pixels = len(setting.tables.panels), setting.experiment.detector.n_pixels
+    coarse_table = new_table(divisions, setting.reach, n_panels, n_pixels // 512)
+    room = 1 if fine is None else n_pixels // 64
+    fine_table = new_table(fine or (1, 1, 1), setting.reach, n_panels, room)
     statistics = []
     for frame in range(block.start, block.stop):
         values = _checked_frame(source, frame, setting.experiment)

@@ -32,8 +32,8 @@ N_SUMS = 8
 MIX = np.int64(-7046029254386353131)
 """An odd number near 2⁶⁴ / golden ratio: multiplication by it mixes the high bits of a key."""
 
-RECENT = 2047
-"""Voxels of the last rows that are found without a visit to the large table, less one."""
+RECENT = 1023
+"""Bricks of the last rows that are found without a visit to the large table, less one."""
 
 
 class Pixels(NamedTuple):
@@ -76,12 +76,14 @@ class Moment(NamedTuple):
 
 
 class VoxelTable(NamedTuple):
-    """Sums by voxel, in order of appearance, found by open addressing.
+    """Sums by voxel, in bricks of 4 × 4 × 4 voxels that are found by open addressing.
 
-    ``places`` (n, 2) int64 key of a voxel, -1 where empty, and its row of
-    ``sums``; ``recent`` the same for voxels met last; ``slot_keys`` the keys of
-    the rows, ``used`` (1,) their number; ``divisions`` (3,) float64, ``box``
-    (6,) int64 offsets and sizes along h, k, l.
+    Voxels of one brick lie together in memory, as their pixels do on the
+    detector, and one look-up finds them all. ``places`` (n, 2) int64 number of
+    a brick in the box, -1 where empty, and its slot; ``recent`` the same for
+    bricks met last; ``slot_keys`` the numbers of the bricks in the slots,
+    ``used`` (1,) how many; ``sums`` (64 slots, N_SUMS); ``divisions`` (3,)
+    float64, ``box`` (6,) int64 offsets in voxels and sizes in bricks along h, k, l.
     """
 
     places: np.ndarray
@@ -245,16 +247,17 @@ def _odd_state(value: int, zone: int, low: int, high: int) -> int:
 def _key_row(
     hkl: np.ndarray, divisions: np.ndarray, box: np.ndarray, panel: int, keys: np.ndarray
 ) -> None:
-    """Voxel round(h n), as its number in the box of all voxels of all panels."""
+    """Voxel round(h n), as 64 times the number of its brick plus its place there."""
     h, k, l = hkl[0], hkl[1], hkl[2]
     n0, n1, n2 = divisions[0], divisions[1], divisions[2]
-    o0, o1, o2 = box[0] + panel * box[3], box[1], box[2]
-    size1, size2 = box[4], box[5]
+    o0, o1, o2 = box[0], box[1], box[2]
+    first, size1, size2 = panel * box[3], box[4], box[5]
     for x in range(len(keys)):
         i = np.int64(np.int32(np.floor(h[x] * n0 + 0.5))) + o0
         j = np.int64(np.int32(np.floor(k[x] * n1 + 0.5))) + o1
         m = np.int64(np.int32(np.floor(l[x] * n2 + 0.5))) + o2
-        keys[x] = (i * size1 + j) * size2 + m
+        brick = ((first + (i >> 2)) * size1 + (j >> 2)) * size2 + (m >> 2)
+        keys[x] = (brick << 6) | ((i & 3) << 4) | ((j & 3) << 2) | (m & 3)
 
 
 @kernel
@@ -300,12 +303,12 @@ def _add_runs(n_runs: int, runs: Runs, y: int, moment: Moment, table: VoxelTable
     with_background = len(moment.nodes) == 4
     # A loop of its own: the look-ups do not wait for each other's memory.
     for i in range(n_runs):
-        key = keys[i]
-        short = ((key * MIX) >> 40) & RECENT
-        if recent[short, 0] != key:
-            recent[short, 0] = key
-            recent[short, 1] = _slot_of(places, slot_keys, used, key)
-        slots[i] = recent[short, 1]
+        brick = keys[i] >> 6
+        short = ((brick * MIX) >> 40) & RECENT
+        if recent[short, 0] != brick:
+            recent[short, 0] = brick
+            recent[short, 1] = _slot_of(places, slot_keys, used, brick)
+        slots[i] = (recent[short, 1] << 6) | (keys[i] & 63)
     for i in range(n_runs):
         first, last, n = ends[i, 0], ends[i, 1], ends[i, 2]
         slot = slots[i]
@@ -327,7 +330,7 @@ def _add_runs(n_runs: int, runs: Runs, y: int, moment: Moment, table: VoxelTable
 
 @kernel
 def _slot_of(places: np.ndarray, slot_keys: np.ndarray, used: np.ndarray, key: int) -> int:
-    """Row of the sums of a voxel; a new one if there is none."""
+    """Slot of a brick; a new one if there is none."""
     cut = len(places) - 1
     place = first_place(key, cut)
     while places[place, 0] != key:
@@ -344,9 +347,8 @@ def _slot_of(places: np.ndarray, slot_keys: np.ndarray, used: np.ndarray, key: i
 
 @kernel
 def first_place(key: int, cut: int) -> int:
-    """Where to look for a key first: neighbours along l share a line of the cache."""
-    mixed = ((key >> 2) * MIX) >> 30
-    return int(((mixed << 2) | (key & 3)) & cut)
+    """Where to look for a brick first."""
+    return int(((key * MIX) >> 30) & cut)
 
 
 @kernel
@@ -391,7 +393,7 @@ def _sum_zones(
 
 @kernel
 def fill_table(places: np.ndarray, slot_keys: np.ndarray, n: int) -> None:
-    """Enter the keys of ``n`` rows of sums into an empty table."""
+    """Enter the bricks of ``n`` slots into an empty table."""
     cut = len(places) - 1
     for slot in range(n):
         place = first_place(slot_keys[slot], cut)
