@@ -26,7 +26,7 @@ _POINTS = 600
 
 def recentered(
     experiment: Experiment, spots: Spots, found: FoundLattice, *, reach: float
-) -> tuple[Experiment, FoundLattice, tuple[float, float]]:
+) -> tuple[Experiment, FoundLattice, tuple[float, float], float]:
     """Try other beam centres for a lattice, and keep the one that brings most spots close.
 
     Parameters
@@ -42,24 +42,25 @@ def recentered(
 
     Returns
     -------
-    experiment, found, shift
-        As given, if no other centre is clearly better; the shift is in pixels.
+    experiment, found, shift, close
+        As given, if no other centre is clearly better; the shift is in pixels, and ``close`` is
+        the share of low-resolution spots that come close.
     """
     length = np.linalg.norm(spots.scattering_vectors(experiment), axis=1)
     few = spots.select(np.sort(np.argsort(length, kind="stable")[:_POINTS]))
-    best = _close(crystal_points(experiment, few), found.a_matrix)
-    if best >= _GOOD or reach <= 0:
-        return experiment, found, (0.0, 0.0)
-    shift, matrix = (0.0, 0.0), found.a_matrix
-    for trial in _grid(reach):
-        points = crystal_points(shifted_beam(experiment, trial), few)
-        turn = turned(points, found.a_matrix)
-        share = _close(points, turn)
-        if share > best + 0.02:
-            best, shift, matrix = share, trial, turn
+    points = crystal_points(experiment, few)
+    matrix, shift = turned(points, found.a_matrix), (0.0, 0.0)
+    best = _close(points, matrix)
+    if best < _GOOD:
+        for trial in _grid(reach) if reach > 0 else ():
+            points = crystal_points(shifted_beam(experiment, trial), few)
+            turn = turned(points, found.a_matrix)
+            share = _close(points, turn)
+            if share > best + 0.02:
+                best, shift, matrix = share, trial, turn
     here = shifted_beam(experiment, shift)
     share = close_share(crystal_points(here, spots), matrix)
-    return here, FoundLattice(matrix, share), shift
+    return here, FoundLattice(matrix, share), shift, best
 
 
 def shifted_beam(experiment: Experiment, shift: tuple[float, float]) -> Experiment:

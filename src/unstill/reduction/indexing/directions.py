@@ -40,7 +40,8 @@ def lattice_vectors(
     Returns
     -------
     vectors, scores
-        ``(m, 3)`` Å, best first, and ``(m,)`` mean of cos 2π t·r: 1 for a perfect lattice.
+        ``(m, 3)`` Å, best first, and ``(m,)`` the modulus of the mean of exp 2πi t·r, which is 1
+        for a perfect lattice.
     """
     directions = half_sphere(n_directions)
     size = float(np.linalg.norm(points, axis=1).max())
@@ -77,7 +78,7 @@ def vectors_of_length(
     starts = np.concatenate(
         [directions * length * (1 + share) for share in (-tolerance / 2, 0.0, tolerance / 2)]
     )
-    values = _mean_cosine(chosen, starts)
+    values = _coherence(chosen, starts)
     best = np.argsort(-values, kind="stable")[: 10 * n_vectors]
     vectors, _ = climb(chosen, starts[best])
     vectors, scores = climb(points[order[: 4 * enough]], vectors)
@@ -98,26 +99,16 @@ def half_sphere(n: int) -> np.ndarray:
 def climb(
     points: np.ndarray, vectors: np.ndarray, *, n_steps: int = 15
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Move vectors to the next maximum of the mean of cos 2π t·r.
+    """Move vectors to the next maximum of the modulus of the mean of exp 2πi t·r.
 
-    Iterated least squares on the distance of t·r to the nearest integer, each
-    spot with the weight (½ + ½ cos 2π t·r)², so that spots of another lattice
-    do not pull.
+    A wrong beam centre moves all spots of a narrow wedge alike, so the phase of
+    the mean is free. Iterated least squares on the distance d of t·r from the
+    nearest integer plus a constant, each spot with the weight (½ + ½ cos 2πd)²,
+    so that spots of another lattice do not pull.
     """
-    vectors = vectors.copy()
-    for _ in range(n_steps):
-        before = vectors.copy()
-        for k, vector in enumerate(vectors):
-            phase = points @ vector
-            off = phase - np.rint(phase)
-            weight = (0.5 + 0.5 * np.cos(2 * np.pi * off)) ** 2
-            normal = (points * weight[:, None]).T @ points
-            # Without spots along a direction the vector stays as it is there.
-            normal += np.eye(3) * 1e-6 * np.trace(normal)
-            vectors[k] = vector - np.linalg.solve(normal, points.T @ (weight * off))
-        if np.abs(vectors - before).max() < 1e-3:
-            break
-    return vectors, _mean_cosine(points, vectors)
+    moved = np.array(vectors, dtype=float)
+    _climb(np.ascontiguousarray(points), moved, n_steps)
+    return moved, _coherence(points, moved)
 
 
 def distinct(
@@ -165,16 +156,62 @@ def _periods(
 
 
 @kernel
-def _mean_cosine(points, vectors):  # type: ignore[no-untyped-def]
+def _climb(points, vectors, n_steps):  # type: ignore[no-untyped-def]
+    n = len(points)
+    phase = np.empty(n)
+    for k in range(len(vectors)):
+        for _ in range(n_steps):
+            cosine, sine = 0.0, 0.0
+            for i in range(n):
+                phase[i] = (
+                    points[i, 0] * vectors[k, 0]
+                    + points[i, 1] * vectors[k, 1]
+                    + points[i, 2] * vectors[k, 2]
+                )
+                cosine += np.cos(2 * np.pi * phase[i])
+                sine += np.sin(2 * np.pi * phase[i])
+            constant = np.arctan2(sine, cosine) / (2 * np.pi)
+            # Weighted sums of 1, r, r rᵀ, d and r d.
+            total, off_total = 0.0, 0.0
+            mean, pull = np.zeros(3), np.zeros(3)
+            normal = np.zeros((3, 3))
+            for i in range(n):
+                value = phase[i] - constant
+                off = value - np.rint(value)
+                weight = (0.5 + 0.5 * np.cos(2 * np.pi * off)) ** 2
+                total += weight
+                off_total += weight * off
+                for a in range(3):
+                    mean[a] += weight * points[i, a]
+                    pull[a] += weight * points[i, a] * off
+                    for b in range(3):
+                        normal[a, b] += weight * points[i, a] * points[i, b]
+            for a in range(3):
+                pull[a] -= mean[a] * off_total / total
+                for b in range(3):
+                    normal[a, b] -= mean[a] * mean[b] / total
+            # Without spots along a direction the vector stays as it is there.
+            trace = normal[0, 0] + normal[1, 1] + normal[2, 2]
+            for a in range(3):
+                normal[a, a] += 1e-6 * trace + 1e-300
+            step = np.linalg.solve(normal, pull)
+            vectors[k] -= step
+            if np.abs(step).max() < 1e-3:
+                break
+
+
+@kernel
+def _coherence(points, vectors):  # type: ignore[no-untyped-def]
     result = np.empty(len(vectors))
     for k in range(len(vectors)):
-        total = 0.0
+        cosine, sine = 0.0, 0.0
         for i in range(len(points)):
             phase = (
                 points[i, 0] * vectors[k, 0]
                 + points[i, 1] * vectors[k, 1]
                 + points[i, 2] * vectors[k, 2]
             )
-            total += np.cos(2 * np.pi * phase)
-        result[k] = total / len(points)
+            cosine += np.cos(2 * np.pi * phase)
+            sine += np.sin(2 * np.pi * phase)
+        result[k] = np.hypot(cosine, sine) / len(points)
     return result

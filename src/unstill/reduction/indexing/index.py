@@ -18,7 +18,6 @@ from unstill.reduction.indexing.geometry_model import Free
 from unstill.reduction.indexing.ice_rings import ice_spots
 from unstill.reduction.indexing.refine import Refined, refine, residuals_of, turns_during
 from unstill.reduction.indexing.search import (
-    GOOD_SHARE,
     SearchResult,
     reversed_axis,
     search_lattice,
@@ -36,6 +35,8 @@ SMALLEST_SHARE = 0.3
 _REFINED_SPOTS = 20_000
 _WORTH_A_TRY = 0.75
 _CLOSE = 0.12
+_TELLS_THE_AXIS = 5.0
+"""Degrees of turn after which a lattice cannot be indexed well about a reversed axis."""
 _SMALLEST = (1.0, 0.1)
 
 
@@ -299,7 +300,7 @@ class _Run:
         scan = self.experiment.scan
         if self.options.scan_varying is False or scan is None or not turns_during(self.experiment):
             return 1
-        turned = abs(scan.phi_step) * scan.n_frames
+        turned = _turned(self.experiment)
         # Each knot needs some spots of its own.
         by_spots = len(self.spots) // 60
         knots = min(int(turned / self.options.knot_step) + 3, by_spots)
@@ -322,13 +323,20 @@ def _search(
                 one, spots, crystal=known, max_cell=options.max_cell, beam_search=reach
             )
             tried += [name + text for text in found.tried]
-            if found.share > best.share:
+            if found.close > best.close:
                 best = found
-        if best.share >= GOOD_SHARE or options.beam_search == 0:
+            if best.is_good and _turned(experiment) >= _TELLS_THE_AXIS:
+                break
+        if best.is_good or options.beam_search == 0:
             break
     if best.share < SMALLEST_SHARE:
         raise _no_lattice(best.share, len(spots), tuple(tried), options)
     return replace(best, tried=tuple(tried))
+
+
+def _turned(experiment: Experiment) -> float:
+    scan = experiment.scan
+    return 0.0 if scan is None else abs(scan.phi_step) * scan.n_frames
 
 
 def _fitted(crystal: Crystal, a_matrix: np.ndarray) -> Lattice:

@@ -91,7 +91,7 @@ def search_unknown_cell(
     bases = _triples(vectors)
     if not len(bases):
         return []
-    shares = _indexed(points, np.linalg.inv(bases), TOLERANCE)
+    shares = _indexed(points, np.linalg.inv(bases), TOLERANCE, True)
     volume = np.abs(np.linalg.det(bases))
     # A larger cell indexes at least as much: of nearly equal ones the smallest is the lattice.
     order = np.lexsort((volume, shares < 0.93 * shares.max()))
@@ -104,7 +104,7 @@ def search_unknown_cell(
             break
     matrices = np.array([np.linalg.inv(basis) for basis in unique])
     refined = np.array([_refined(points, matrix) for matrix in matrices])
-    kept = _indexed(points, refined, TOLERANCE)
+    kept = _indexed(points, refined, TOLERANCE, True)
     return [FoundLattice(m, float(share)) for m, share in zip(refined, kept, strict=True)]
 
 
@@ -135,10 +135,24 @@ def reduced_basis(basis: np.ndarray) -> np.ndarray:
     return rows
 
 
-def turned(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Turn a setting matrix, without changing the cell, to fit the points that it indexes."""
+def turned(points: np.ndarray, matrix: np.ndarray, *, free_origin: bool = False) -> np.ndarray:
+    """Turn a setting matrix, without changing the cell, to fit the points that it indexes.
+
+    Parameters
+    ----------
+    points
+        ``(n, 3)`` reciprocal vectors (Å⁻¹).
+    matrix
+        ``(3, 3)``.
+    free_origin
+        Whether all points may be off by a constant, as a wrong beam centre makes them.
+    """
     for _ in range(5):
         hkl = points @ np.linalg.inv(matrix).T
+        if free_origin:
+            constant = np.angle(np.exp(2j * np.pi * hkl).sum(axis=0)) / (2 * np.pi)
+            hkl = hkl - constant
+            points = points - constant @ matrix.T
         nearest = np.rint(hkl)
         inside = np.abs(hkl - nearest).max(axis=1) < TOLERANCE
         if inside.sum() < 5:
@@ -150,7 +164,7 @@ def turned(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 def close_share(points: np.ndarray, matrix: np.ndarray, tolerance: float = TOLERANCE) -> float:
     """Share of points whose Miller coordinates are all within a tolerance of integers."""
-    return float(_indexed(points, matrix[None], tolerance)[0])
+    return float(_indexed(points, matrix[None], tolerance, False)[0])
 
 
 def _shortest_image(vector: np.ndarray, plane: np.ndarray) -> np.ndarray:
@@ -209,10 +223,10 @@ def _frame(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _best(points: np.ndarray, matrices: np.ndarray, n_best: int) -> list[FoundLattice]:
-    shares = _indexed(points, matrices, TOLERANCE)
+    shares = _indexed(points, matrices, TOLERANCE, True)
     chosen = np.argsort(-shares, kind="stable")[: 8 * n_best]
-    improved = [turned(points, matrices[k]) for k in chosen]
-    again = _indexed(points, np.array(improved), TOLERANCE)
+    improved = [turned(points, matrices[k], free_origin=True) for k in chosen]
+    again = _indexed(points, np.array(improved), TOLERANCE, True)
     found: list[FoundLattice] = []
     for k in np.argsort(-again, kind="stable"):
         matrix = improved[k]
@@ -262,11 +276,21 @@ def _same_orientation(first: np.ndarray, second: np.ndarray) -> bool:
 
 
 @kernel
-def _indexed(points, inverse_of, tolerance):  # type: ignore[no-untyped-def]
-    """Share of the points that each setting matrix indexes."""
+def _indexed(points, inverse_of, tolerance, free_origin):  # type: ignore[no-untyped-def]
+    """Share of the points that each setting matrix indexes, their origin free or not."""
     shares = np.empty(len(inverse_of))
     for k in range(len(inverse_of)):
         m = np.linalg.inv(inverse_of[k])
+        origin = np.zeros(3)
+        for axis in range(3 if free_origin else 0):
+            cosine, sine = 0.0, 0.0
+            for i in range(len(points)):
+                value = 0.0
+                for j in range(3):
+                    value += m[axis, j] * points[i, j]
+                cosine += np.cos(2 * np.pi * value)
+                sine += np.sin(2 * np.pi * value)
+            origin[axis] = np.arctan2(sine, cosine) / (2 * np.pi)
         n = 0
         for i in range(len(points)):
             good = True
@@ -275,6 +299,7 @@ def _indexed(points, inverse_of, tolerance):  # type: ignore[no-untyped-def]
                     m[axis, 0] * points[i, 0]
                     + m[axis, 1] * points[i, 1]
                     + m[axis, 2] * points[i, 2]
+                    - origin[axis]
                 )
                 if abs(value - np.rint(value)) > tolerance:
                     good = False

@@ -22,7 +22,8 @@ GOOD_SHARE = 0.6
 """Share of indexed spots that makes a search of the beam centre needless."""
 
 _SEARCH_SPOTS = 3000
-_REACH = 2
+_REACH = 1
+_GOOD_CLOSE = 0.4
 _RECENTER = 4.0
 _LATTICES, _WORTH = 3, 0.7
 
@@ -41,12 +42,20 @@ class SearchResult:
         Of the beam centre from the start, fast and slow (pixels).
     tried
         In words, what was tried.
+    close
+        Share of low-resolution spots that come close to lattice points.
     """
 
     experiment: Experiment
     found: list[FoundLattice]
     shift: tuple[float, float]
     tried: tuple[str, ...]
+    close: float = 0.0
+
+    @property
+    def is_good(self) -> bool:
+        """Whether no other beam centre need be tried."""
+        return self.share >= GOOD_SHARE and self.close >= _GOOD_CLOSE
 
     @property
     def share(self) -> float:
@@ -90,9 +99,9 @@ def search_lattice(
         result = _recentered(SearchResult(here, found, shift, ()), chosen)
         x, y = result.shift
         tried.append(f"beam centre {x:+g}, {y:+g} px: {result.share:.0%} indexed")
-        if best is None or result.share > best.share:
+        if best is None or result.close > best.close:
             best = result
-        if best.share >= GOOD_SHARE:
+        if best.is_good:
             break
     assert best is not None
     return replace(best, tried=tuple(tried))
@@ -108,15 +117,19 @@ def _found(
 
 
 def _recentered(result: SearchResult, spots: Spots) -> SearchResult:
-    """Let each of the best lattices try other beam centres."""
+    """Let each of the best lattices try other beam centres; keep the one that comes closest."""
     best = result
     for found in result.found[:_LATTICES]:
-        if found.share < _WORTH * result.share:
+        if found.share < _WORTH * result.found[0].share:
             continue
-        experiment, better, shift = recentered(result.experiment, spots, found, reach=_RECENTER)
-        if better.share > best.share + 0.02:
+        experiment, better, shift, close = recentered(
+            result.experiment, spots, found, reach=_RECENTER
+        )
+        if close > best.close:
             moved_by = (result.shift[0] + shift[0], result.shift[1] + shift[1])
-            best = SearchResult(experiment, [better], moved_by, ())
+            best = SearchResult(experiment, [better], moved_by, (), close)
+        if close >= GOOD_SHARE:
+            break
     return best
 
 

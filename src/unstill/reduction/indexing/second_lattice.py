@@ -77,11 +77,12 @@ def find_second_lattice(
     return SecondLattice(
         a_matrix=found[0].a_matrix,
         share=of_all,
-        angle=_angle_between(experiment, found[0].a_matrix),
+        angle=angle_between(experiment, found[0].a_matrix),
     )
 
 
-def _angle_between(experiment: Experiment, a_matrix: np.ndarray) -> float:
+def angle_between(experiment: Experiment, a_matrix: np.ndarray) -> float:
+    """Smallest rotation (degrees) from an experiment's lattice to another, by its symmetry."""
     import gemmi
 
     from unstill.crystal.reindexing import lattice_operations
