@@ -130,9 +130,12 @@ def expected_frame(
 def allowed(experiment: Experiment, nearest: np.ndarray) -> np.ndarray:
     """Which reflections ``(..., 3)`` symmetry leaves, asked of gemmi."""
     operations = experiment.crystal.group.operations()
-    flat = nearest.reshape(-1, 3).astype(int)
-    unique, inverse = np.unique(flat, axis=0, return_inverse=True)
-    left = [not operations.is_systematically_absent(list(map(int, row))) for row in unique]
+    flat = nearest.reshape(-1, 3).astype(int) + 500
+    keys, inverse = np.unique(
+        (flat[:, 0] * 1000 + flat[:, 1]) * 1000 + flat[:, 2], return_inverse=True
+    )
+    unique = np.stack([keys // 10**6, keys // 1000 % 1000, keys % 1000], axis=1) - 500
+    left = [not operations.is_systematically_absent(row) for row in unique.tolist()]
     return np.array(left)[inverse].reshape(nearest.shape[:-1])
 
 

@@ -29,7 +29,7 @@ MIN_PIXELS = 40
 ICE_RINGS = (3.895, 3.661, 3.438, 2.667, 2.249, 2.068, 1.947, 1.916, 1.882, 1.719)
 """d of hexagonal ice (Å); Thorn et al. (2017), doi:10.1107/S2059798317007768."""
 
-_RING_WIDTH = 0.004
+_RING_WIDTH, _RING_SHARE = 0.004, 0.02
 _FOREIGN_SHARE = 0.25
 
 
@@ -117,7 +117,7 @@ def survey_peaks(
     distance = _distance(strong.delta, shape)
     explained = allowed & usable & (distance < max(cutoff, 3.0) + 1)
     foreign = usable & ~explained
-    rings, on_ring = find_rings(strong.s, foreign, tables)
+    rings, on_ring = find_rings(strong.s, foreign, tables, len(chosen))
     findings = [
         *_fit_findings(shape, fitted, int(np.count_nonzero(usable & allowed))),
         *_hot_findings(bad),
@@ -197,8 +197,13 @@ def hot_pixels(strong: StrongPixels, n_frames: int) -> np.ndarray:
     if n_frames < 4 or not len(strong):
         return nothing
     places = np.stack([strong.panel, strong.y, strong.x], axis=1)
-    unique, times = np.unique(places, axis=0, return_counts=True)
-    often = unique[times >= max(4, int(np.ceil(0.6 * n_frames)))]
+    unique, inverse, times = np.unique(places, axis=0, return_inverse=True, return_counts=True)
+    # A pixel near the rotation axis may see one broad peak in many frames: hkl must move.
+    low, high = np.full((2, len(unique), 3), np.inf)
+    np.minimum.at(low, inverse.ravel(), strong.hkl)
+    np.minimum.at(high, inverse.ravel(), -strong.hkl)
+    moved = np.linalg.norm(-high - low, axis=1) > 1.0
+    often = unique[moved & (times >= max(4, int(np.ceil(0.6 * n_frames))))]
     if not len(often):
         return nothing
     from scipy.spatial import cKDTree
@@ -210,7 +215,7 @@ def hot_pixels(strong: StrongPixels, n_frames: int) -> np.ndarray:
 
 
 def find_rings(
-    s: np.ndarray, foreign: np.ndarray, tables: PixelTables
+    s: np.ndarray, foreign: np.ndarray, tables: PixelTables, n_frames: int
 ) -> tuple[tuple[float, ...], np.ndarray]:
     """Find shells in |s| that hold far more foreign strong pixels than their neighbours.
 
@@ -226,7 +231,10 @@ def find_rings(
     from scipy.ndimage import median_filter
 
     usual = median_filter(counts.astype(float), 15, mode="nearest")
+    pixels = _shell_pixels(tables, edges) * n_frames
     high = counts > np.maximum(4 * usual, usual + 6 * np.sqrt(usual + 1) + 20)
+    # A ring goes round: single spots fill a small part of their shell only.
+    high &= (counts > _RING_SHARE * pixels) & (edges[1:] > 1 / 20)
     shell = np.clip((s / _RING_WIDTH).astype(int), 0, len(high) - 1)
     rings = []
     for first, last in _stretches(high):
@@ -235,6 +243,16 @@ def find_rings(
         )
         rings.append(float(1 / middle))
     return tuple(rings), foreign & high[shell]
+
+
+def _shell_pixels(tables: PixelTables, edges: np.ndarray, stride: int = 3) -> np.ndarray:
+    """Usable pixels by shell, from some of them."""
+    counts = np.zeros(len(edges) - 1)
+    for panel in tables.panels:
+        s = panel.s[:, ::stride, ::stride].astype(float)
+        length = np.sqrt(np.sum(s**2, axis=0))[panel.zone[::stride, ::stride] > 0]
+        counts += np.histogram(length, edges)[0]
+    return counts * stride**2
 
 
 def _stretches(flags: np.ndarray) -> list[tuple[int, int]]:
