@@ -23,6 +23,8 @@ MAX_PAIRWISE = 40
 _NAMES = ("a", "b", "c", "alpha", "beta", "gamma")
 _SIGNIFICANT = 3.0
 _LEAST_TYPICAL = 0.5
+_LENIENCE = 0.75
+"""Stills that belong together differ in the error of their orientation, too."""
 
 
 @dataclass(frozen=True)
@@ -297,7 +299,7 @@ def _against_the_rest(
         found = [pool.against(tables[i], i, member=True) for i in kept]
         best_case = np.array([one.likeness + _SIGNIFICANT * one.likeness_error for one in found])
         typical = _typical([one.likeness for one in found])
-        bad = np.flatnonzero(best_case < options.min_likeness * typical)
+        bad = np.flatnonzero(best_case < _LENIENCE * options.min_likeness * typical)
         if not len(bad):
             break
         # The rest improves as bad ones leave; a tenth at a time keeps the good ones in.
