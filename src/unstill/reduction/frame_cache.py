@@ -10,7 +10,7 @@ import numpy as np
 
 from unstill.experiment import FrameHeader, FrameSource
 
-LIMIT = 192 << 20
+LIMIT = 320 << 20
 """Bytes that packed frames may take together."""
 
 _ESCAPE = 255
