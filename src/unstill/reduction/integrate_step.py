@@ -5,12 +5,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
 from unstill.errors import UnstillWarning
 from unstill.maps.observations import Observations, concatenate
+from unstill.reduction.background import Background
 from unstill.reduction.background_check import check_against_counts
 from unstill.reduction.blocks import Block
 from unstill.reduction.fine_slabs import Slabs
@@ -18,6 +21,7 @@ from unstill.reduction.frame_check import check_statistics
 from unstill.reduction.frame_statistics import FrameStatistics, join_statistics
 from unstill.reduction.integrate import integrate_block
 from unstill.reduction.observation_store import read_block, write_block
+from unstill.reduction.peak_shape import PeakShape
 from unstill.reduction.peaks_found import PeaksFound
 from unstill.reduction.run import Run, block_unit, remember
 from unstill.reduction.saved_result import load_result, save_result
@@ -25,6 +29,7 @@ from unstill.reduction.slabs import run_slabs
 from unstill.reduction.steps import step_named
 from unstill.reduction.sweep_steps import background_for, result_of, tables_of, tell
 from unstill.reduction.sweeps import Sweep
+from unstill.reduction.tables import PixelTables
 
 _LOOKED_AT = 40
 """Blocks whose counts are held against the background."""
@@ -55,20 +60,26 @@ def integrate(run: Run, sweep: Sweep) -> SweepSums:
 
     Blocks that another process works on are left to it.
     """
-    key = run.keys.of("integrate", sweep.number)
-    inside = run.store.inside(key)
-    blocks = {block_unit(block): block for block in run.blocks(sweep)}
-    if not all(inside.holds(unit) for unit in blocks):
-        work = _Integration(run, sweep)
-        inside.obtain_all(
-            list(blocks),
-            lambda unit, folder: work.write(blocks[unit], folder),
-            about={"key": key.digest, "sweep": sweep.name},
-            done=lambda unit: work.tell(blocks[unit]),
-            workers=run.workers,
-        )
+    inside = run.store.inside(run.keys.of("integrate", sweep.number))
+    if not all(inside.holds(block_unit(block)) for block in run.blocks(sweep)):
+        _obtain_blocks(run, sweep)
     remember(run, step_named("integrate"), sweep.number)
     return sums_of(run, sweep)
+
+
+def _obtain_blocks(run: Run, sweep: Sweep) -> None:
+    """See to it that all blocks are there and whole."""
+    key = run.keys.of("integrate", sweep.number)
+    blocks = {block_unit(block): block for block in run.blocks(sweep)}
+    work = _Integration(run, sweep)
+    run.store.inside(key).obtain_all(
+        list(blocks),
+        lambda unit, folder: work.write(blocks[unit], folder),
+        about={"key": key.digest, "sweep": sweep.name},
+        done=lambda unit: work.tell(blocks[unit]),
+        workers=run.workers,
+    )
+    run.memo["whole", sweep.number, sweep.n_available] = True
 
 
 def sums_of(run: Run, sweep: Sweep) -> SweepSums:
@@ -97,7 +108,9 @@ def coarse_blocks(run: Run, sweep: Sweep) -> Iterator[Observations]:
 
 
 def block_files(run: Run, sweep: Sweep, name: str) -> list[Path]:
-    """Files of that name of all blocks of a sweep, in order."""
+    """Files of that name of all blocks of a sweep, in order; what was damaged is made again."""
+    if ("whole", sweep.number, sweep.n_available) not in run.memo:
+        _obtain_blocks(run, sweep)
     folder = run.store.inside(run.keys.of("integrate", sweep.number))
     return [folder.path(block_unit(block)) / name for block in run.blocks(sweep)]
 
@@ -124,43 +137,52 @@ def _summed(run: Run, sweep: Sweep) -> tuple[SweepSums, list[str]]:
 
 
 class _Integration:
-    """What the blocks of a sweep share; made when the first block needs it."""
+    """Integrates the blocks of a sweep; what they share is made when the first one needs it."""
 
     def __init__(self, run: Run, sweep: Sweep) -> None:
         self.run, self.sweep = run, sweep
         self.done = 0
+        self._lock = Lock()
+
+    @cached_property
+    def _shared(self) -> tuple[PeakShape, Background | None, PixelTables, Slabs | None]:
+        run, sweep = self.run, self.sweep
         found: PeaksFound = result_of(run, "peaks", sweep.number)
-        self.peaks = found.shape
-        self.background = background_for(run, sweep)
-        self.tables = tables_of(run, sweep, found.bad_pixels)
-        self.slabs: Slabs | None = run_slabs(run)
+        return (
+            found.shape,
+            background_for(run, sweep),
+            tables_of(run, sweep, found.bad_pixels),
+            run_slabs(run),
+        )
 
     def write(self, block: Block, folder: Path) -> None:
         """Integrate a block into a folder."""
         run, sweep = self.run, self.sweep
+        with self._lock:
+            peaks, background, tables, slabs = self._shared
         found = integrate_block(
             sweep.experiment,
             sweep.source,
             block,
-            self.tables,
-            peaks=self.peaks,
+            tables,
+            peaks=peaks,
             divisions=run.parameters.integrate.divisions,
             fine=run.parameters.integrate.fine,
-            background=self.background,
+            background=background,
             sweep=sweep.number,
             sweep_names=run.names,
             headroom=run.parameters.integrate.headroom,
         )
         write_block(folder / "coarse.h5", found.coarse, np.zeros(len(found.coarse), int))
         n_fine = 0
-        if found.fine is not None and self.slabs is not None:
+        if found.fine is not None and slabs is not None:
             n_fine = len(found.fine)
-            cut = self.slabs.slab_of(found.fine.index)
-            write_block(folder / "fine.h5", found.fine, cut, n_slabs=len(self.slabs))
+            cut = slabs.slab_of(found.fine.index)
+            write_block(folder / "fine.h5", found.fine, cut, n_slabs=len(slabs))
         save_result(
             {
                 "frames": found.frames,
-                "shell_edges": self.tables.shell_edges,
+                "shell_edges": tables.shell_edges,
                 "n_observations": len(found.coarse),
                 "n_fine": n_fine,
             },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from unstill.errors import InputError
-from unstill.io.atomic import atomic_path
 from unstill.provenance.record import plain
 from unstill.reduction.blocks import Block, blocks_of
 from unstill.reduction.identity import experiment_digest
@@ -286,8 +286,11 @@ def remember(run: Run, step: Step, number: int) -> None:
     key = run.keys.of(step.name, number)
     folder = run.folder / "steps" / ".last"
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic_path(folder / f"{step.name}-{number}.json") as temporary:
-        temporary.write_text(json.dumps(_noted(key)), encoding="utf-8")
+    # Only words hang on it: it need not survive a power cut.
+    path = folder / f"{step.name}-{number}.json"
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(json.dumps(_noted(key)), encoding="utf-8")
+    draft.replace(path)
 
 
 def _noted(key: StepKey) -> dict[str, Any]:
