@@ -57,7 +57,7 @@ def measure_extent(
     information
         ``(n,)`` inverse variance of the logarithm of a scale from each row.
     options
-        ``min_rows`` and ``precision``.
+        ``min_rows``, ``precision`` and ``most_knots``.
     """
     table = rows.observations
     n_sweeps = len(table.sweep_names)
@@ -117,7 +117,7 @@ def _supported(
     rows = np.bincount(key, minlength=n_keys) / options.min_rows
     known = np.bincount(key, weights=information, minlength=n_keys) * options.precision**2
     supported: np.ndarray = np.minimum(rows, known)
-    return supported
+    return supported * min(1.0, options.most_knots / max(float(supported.sum()), 1.0))
 
 
 def _steps(extent: Extent, step: float) -> float:

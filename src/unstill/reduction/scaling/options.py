@@ -15,7 +15,7 @@ class ScaleOptions:
     """Which surfaces are fitted, their knots, their smoothness and when to stop.
 
     Knots are the finest that are used; where the counts do not support them
-    (fewer than ``min_rows`` rows, or a knot not known to ``precision``), they
+    (``min_rows``, ``precision``), or would take too long (``most_knots``), they
     are put further apart.
 
     Parameters
@@ -34,7 +34,10 @@ class ScaleOptions:
     d_xy, d_alpha
         Knots of d along each side of the detector, and smoothness.
     min_rows, precision
-        A knot has so many rows at least, and its relative standard error is at most this.
+        A knot has so many rows at least, and its relative standard error on its
+        own is at most this; smoothness makes it a small part of that.
+    most_knots
+        Of a surface, all sweeps and panels together.
     adapt
         Refine all α by restricted maximum likelihood, starting from those given.
     outlier_sigma
@@ -67,8 +70,9 @@ class ScaleOptions:
     c_ridge: float = 1e-3
     d_xy: int = 200
     d_alpha: float = 1.0
-    min_rows: int = 40
-    precision: float = 0.05
+    min_rows: int = 10
+    precision: float = 0.1
+    most_knots: int = 4_000
     outlier_sigma: float | None = 6.0
     reject_bad_ranges: bool = False
     adapt: bool = True
@@ -102,6 +106,15 @@ class ScaleOptions:
 
 _POSITIVE = (
     *("b_phi", "b_alpha", "a_xy", "a_phi", "a_alpha_xy", "a_alpha_phi", "c_s", "c_phi"),
-    *("c_alpha_s", "c_alpha_phi", "c_ridge", "d_xy", "d_alpha", "min_rows", "precision"),
+    *(
+        "c_alpha_s",
+        "c_alpha_phi",
+        "c_ridge",
+        "d_xy",
+        "d_alpha",
+        "min_rows",
+        "precision",
+        "most_knots",
+    ),
     *("max_rows", "max_rounds", "tolerance"),
 )

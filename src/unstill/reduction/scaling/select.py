@@ -23,9 +23,9 @@ from unstill.shapes import Bool, Float
 MOST_ROWS = 200_000
 """Rows that take part in the choice."""
 
-_ROUNDS = 3
+_ROUNDS = 4
 _SIGNIFICANT = 4.0
-_WORTH = 1e-3
+_WORTH = 2e-4
 _CLIP = 5.0
 
 
@@ -44,7 +44,7 @@ def choose_components(
     A quarter of the rows is left out, chosen by a hash. Each is predicted from
     the fitted scales and the rows of its voxel that were not left out. A surface
     is added if the squared residual over the variance falls by more than four
-    standard errors of that fall and by 0.1 % of the whole.
+    standard errors of that fall and by 0.02 % of the whole.
 
     Parameters
     ----------
