@@ -23,6 +23,7 @@ from unstill.crystal.symmetry import index_operations, laue_operations
 from unstill.errors import InputError, UnstillWarning
 from unstill.maps.observations import Observations
 from unstill.reduction.crystal_tables import Agreement, CrystalTable, Pool
+from unstill.reduction.halves import splitmix64
 from unstill.reduction.representatives import packed, representatives
 
 MIN_MARGIN = 0.05
@@ -31,6 +32,8 @@ MIN_MARGIN = 0.05
 _SIGNIFICANT = 3.0
 _STEPS = 60
 _STARTS = 6
+_MOST_ENTRIES = 1_000_000
+"""Voxels × candidates of all crystals in the matrix of pairs; a fixed part of more is used."""
 _AXES = "hkl"
 
 
@@ -295,11 +298,22 @@ def _assign(
 def _pair_matrix(tables: Sequence[CrystalTable], keys: list[list[np.ndarray]]) -> np.ndarray:
     """``(n, m, n, m)`` agreement of crystals i, j under candidates a, b; zero for i = j."""
     n, m = len(tables), len(keys[0])
-    flat = np.concatenate([key for of_crystal in keys for key in of_crystal])
+    share = _MOST_ENTRIES / (m * sum(len(table.u) for table in tables))
+    y, thinned = [], []
+    for table, of_crystal in zip(tables, keys, strict=True):
+        # The same part of reciprocal space under every candidate: an orbit has one largest key.
+        orbit = np.max(of_crystal, axis=0).astype(np.uint64)
+        used = splitmix64(orbit) / 2.0**64 < share
+        y.append((table.u * table.precision / (1 + table.precision))[used])
+        thinned.append([key[used] for key in of_crystal])
+    flat = np.concatenate([key for of_crystal in thinned for key in of_crystal])
+    if not len(flat):
+        return np.zeros((n, m, n, m))
     _, column = np.unique(flat, return_inverse=True)
-    y = [t.u * t.precision / (1 + t.precision) for t in tables]
     values = np.concatenate([values for values in y for _ in range(m)])
-    edges = np.concatenate([[0], np.cumsum([len(k) for of_crystal in keys for k in of_crystal])])
+    edges = np.concatenate(
+        [[0], np.cumsum([len(k) for of_crystal in thinned for k in of_crystal])]
+    )
     stacked = csr_array((values, column.ravel(), edges), shape=(n * m, int(column.max()) + 1))
     pairs = (stacked @ stacked.T).toarray().reshape(n, m, n, m)
     for i in range(n):
