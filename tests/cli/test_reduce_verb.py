@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -172,3 +175,61 @@ def test_several_sweeps_of_one_crystal_share_a_map(sweep: Simulated, tmp_path: P
     assert found["n_frames"] == 24
     assert [one["used"] for one in found["sweeps"]] == [True, True]
     assert len({one["name"] for one in found["sweeps"]}) == 2
+
+
+PROGRAM = """
+import sys, time
+from unstill.cli import app as frame
+from unstill.cli import reduce as verb
+from unstill.reduction import integrate_step
+
+frame.VERBS["reduce"] = "unstill.cli.reduce"
+inner = integrate_step.integrate_block
+
+def slowly(*words, **more):
+    time.sleep(0.3)
+    return inner(*words, **more)
+
+integrate_step.integrate_block = slowly
+sys.argv = ["unstill", *sys.argv[1:]]
+frame.main()
+"""
+
+
+def test_ctrl_c_leaves_what_can_go_on(sweep: Simulated, tmp_path: Path) -> None:
+    words = ["reduce", str(sweep.expt), "-o", str(tmp_path), "--json", "--workers", "2"]
+    run = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.glob("steps/integrate-*/frames-*"))) < 2:
+        assert time.monotonic() < deadline
+        assert run.poll() is None
+        time.sleep(0.02)
+    run.send_signal(signal.SIGINT)
+    stdout, stderr = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "interrupted" in stderr
+    assert "Traceback" not in stderr
+    assert json.loads(stdout)["error"]["what"] == "interrupted"
+    done = len(list(tmp_path.glob("steps/integrate-*/frames-*")))
+    assert 2 <= done < 6
+    assert not list(tmp_path.glob("steps/**/*.part"))
+    assert not list(tmp_path.glob("steps/**/*.lock"))
+    planned = json.loads(unstill(sweep.expt, "-o", tmp_path, "--plan", "--json").stdout)
+    step = next(one for one in planned["plan"] if one["name"] == "integrate")
+    assert step["n_frames"] == 12 - 2 * done
+    assert unstill(sweep.expt, "-o", tmp_path, "--until", "integrate").exit_code == 0
+
+
+def test_following_goes_through_the_verb(tmp_path: Path) -> None:
+    made = simulate(tmp_path, RECIPE, bragg=True, image_format="eiger")
+    run = unstill(
+        made.expt, "--follow", "--idle", 5, "-o", tmp_path / "out", "--until", "scale", "--json"
+    )
+    assert run.exit_code == 0, run.stderr
+    assert re.search(r"12 of 12 frames, \d+ observations, completeness .* CC1/2", run.stderr)
+    assert json.loads(run.stdout)["chi2"] is not None
