@@ -76,7 +76,7 @@ class ScaleOptions:
     outlier_sigma: float | None = 6.0
     reject_bad_ranges: bool = False
     adapt: bool = True
-    max_rows: int = 1_000_000
+    max_rows: int = 500_000
     max_rounds: int = 8
     tolerance: float = 5e-4
 
