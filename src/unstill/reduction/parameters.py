@@ -151,8 +151,10 @@ class MapParameters:
 
     formats: tuple[str, ...] = _is((".nxs", ".mtz", ".ccp4"), "of the map; the first is the map")
     absolute: bool = _is(False, "bring the map to electrons squared a unit cell (Krogh-Moe)")
-    compton: bool = _is(False, "subtract inelastic scattering; needs the absolute scale")
-    contents: str = _is("", "coordinates of what is in the cell, for the absolute scale")
+    compton: bool = _is(
+        False, "subtract inelastic scattering; brings the map to the absolute scale too"
+    )
+    contents: str = _is("", "PDB or mmCIF file of the asymmetric unit, for the absolute scale")
 
 
 @dataclass(frozen=True)

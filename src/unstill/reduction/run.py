@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unstill.errors import InputError
+from unstill.provenance import digest_file
 from unstill.provenance.record import plain
 from unstill.reduction.blocks import Block, blocks_of
 from unstill.reduction.identity import experiment_digest
@@ -76,7 +77,14 @@ class Run:
             [sweep.n_available for sweep in self.sweeps],
             self.stills,
             self.cut,
+            self.contents,
         )
+
+    @cached_property
+    def contents(self) -> str:
+        """Digest of the coordinates for the absolute scale; empty without."""
+        path = Path(self.parameters.map.contents)
+        return digest_file(path) if self.parameters.map.contents and path.is_file() else ""
 
     @cached_property
     def stills(self) -> tuple[int, ...]:

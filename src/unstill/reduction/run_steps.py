@@ -78,9 +78,17 @@ def statistics(run: Run) -> MergingStatistics:
 
 
 def final_map(run: Run) -> IntensityMap:
-    """Return the merged map."""
+    """Return the merged map, on the absolute scale if that is wanted."""
     merged: Merged = result_of(run, "merge")
-    return merged.map
+    wanted = run.parameters.map
+    if not (wanted.absolute or wanted.compton):
+        return merged.map
+    from unstill.reduction.absolute_step import AbsoluteChoice, on_absolute_scale
+
+    wavelength = run.sweeps[0].experiment.beam.wavelength
+    return on_absolute_scale(
+        merged.map, AbsoluteChoice(wanted.contents, wanted.compton, wavelength)
+    )
 
 
 def write_maps(run: Run, name: str, make: Callable[[], IntensityMap]) -> Path:

@@ -114,6 +114,7 @@ def step_keys(
     n_frames: Sequence[int] = (),
     shared_peaks: Sequence[int] = (),
     slabs: str = "",
+    contents: str = "",
 ) -> Keys:
     """Return the keys of all steps.
 
@@ -134,6 +135,8 @@ def step_keys(
         Sweeps, such as stills, whose peaks have one shape, fitted to all together.
     slabs
         What the cut of fine observations depends on.
+    contents
+        Digest of the coordinates for the absolute scale.
     """
     keys: dict[tuple[str, int], StepKey] = {}
     uses = list(background_of) or [None] * len(sweeps)
@@ -148,6 +151,8 @@ def step_keys(
                 for (other, number), key in keys.items()
                 if other == name
             }
+            if step.name == "map":
+                inputs |= {"contents": contents}
             if step.name == "crystals":
                 inputs |= {f"frames {i}": str(n) for i, n in enumerate(n_frames)}
             keys[step.name, -1] = StepKey(step.name, step.version, chosen, inputs)
