@@ -102,6 +102,14 @@ def test_spots_under_a_mask_and_in_gaps_are_left_out() -> None:
     assert len(find_spots(sweep(n_frames=4), HeldFrames(images))) == 1
 
 
+def test_a_torn_off_tail_is_no_spot_of_its_own() -> None:
+    images = spot_on([1])
+    images[1][100:104, 66:67] += 12
+    images[1][100:104, 90:91] += 12
+    spots = find_spots(sweep(n_frames=4), HeldFrames(images))
+    assert sorted(np.round(spots.fast)) == [62.0, 90.0]
+
+
 def test_overloaded_pixels_are_part_of_a_spot_and_are_told() -> None:
     images = spot_on([1])
     images[1][101:103, 61:63] = OVERLOADED

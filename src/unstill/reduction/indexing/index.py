@@ -37,7 +37,9 @@ _WORTH_A_TRY = 0.75
 _CLOSE = 0.12
 _TELLS_THE_AXIS = 5.0
 """Degrees of turn after which a lattice cannot be indexed well about a reversed axis."""
-_SMALLEST = (1.0, 0.1)
+_PIXELS, _DEGREES, _FRAMES = 1.0, 0.1, 1.5
+"""Residuals up to these never make an outlier."""
+_DRIFT_ROUNDS = 4
 
 
 @dataclass(frozen=True)
@@ -250,9 +252,12 @@ class _Run:
         if knots < 2:
             return refined
         motion = refined.motion.with_knots(knots)
-        for _ in range(2):
+        for _ in range(_DRIFT_ROUNDS):
+            before = refined.sigma
             refined = self._round(f"scan-varying, {knots} knots", refined, motion, 1.0)
             motion = refined.motion
+            if np.all(refined.sigma[:2] > 0.97 * before[:2]):
+                break
         return refined
 
     def _round(
@@ -265,7 +270,7 @@ class _Run:
         if len(chosen) < FEWEST_SPOTS:
             raise _no_lattice(len(chosen) / max(len(part), 1), len(part), (), self.options)
         residuals = residuals_of(experiment, motion, part.select(chosen), assigned.hkl[chosen])
-        chosen = chosen[within_spread(residuals, smallest=_SMALLEST)]
+        chosen = chosen[within_spread(residuals, smallest=_smallest(experiment))]
         if len(chosen) > _REFINED_SPOTS:
             chosen = chosen[np.linspace(0, len(chosen) - 1, _REFINED_SPOTS).astype(int)]
         refined = refine(
@@ -334,6 +339,12 @@ def _search(
     return replace(best, tried=tuple(tried))
 
 
+def _smallest(experiment: Experiment) -> tuple[float, float]:
+    scan = experiment.scan
+    width = 0.0 if scan is None else abs(float(scan.phi_width or 0.0))
+    return _PIXELS, max(_DEGREES, _FRAMES * width)
+
+
 def _turned(experiment: Experiment) -> float:
     scan = experiment.scan
     return 0.0 if scan is None else abs(scan.phi_step) * scan.n_frames
@@ -359,7 +370,7 @@ def _finished(
     residuals = residuals_of(experiment, motion, spots, assigned.hkl)
     good = np.zeros(len(spots), bool)
     rows = np.flatnonzero(assigned.indexed)
-    good[rows[within_spread(residuals[rows], smallest=_SMALLEST)]] = True
+    good[rows[within_spread(residuals[rows], smallest=_smallest(experiment))]] = True
     residuals[~good] = np.nan
     if good.sum() < FEWEST_SPOTS:
         raise _no_lattice(float(good.mean()), len(spots), (), IndexOptions())

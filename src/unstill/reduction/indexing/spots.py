@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from unstill.experiment import OVERLOADED, Detector, Experiment, FrameSource, Panel
 from unstill.experiment.pixels import scattering_vectors
@@ -18,6 +19,7 @@ from unstill.reduction.indexing.strong_pixels import SMEARS, noise_factor, stron
 
 _NOISE_FRAMES = 3
 _FRAMES_A_WORKER = 20
+_TORN = 0.1
 _PERSISTENT = 0.6
 _FEWEST_FRAMES, _LEAST_TURN = 5, 3.0
 
@@ -136,6 +138,7 @@ def find_spots(
     smallest = options.min_pixels or (6 if smears else 3)
     size = (spots.n_pixels >= smallest) & (spots.n_pixels <= options.max_pixels)
     spots = spots.select(size & ~_persistent(experiment, spots))
+    spots = spots.select(~_fragments(spots))
     length = np.linalg.norm(spots.scattering_vectors(experiment), axis=1)
     inside = np.ones(len(spots), bool)
     if options.d_min is not None:
@@ -190,6 +193,25 @@ def _persistent(experiment: Experiment, spots: Spots) -> np.ndarray:
     together = np.bincount(place.ravel(), weights=seen)
     constant: np.ndarray = together[place.ravel()] > _PERSISTENT * n
     return constant
+
+
+def _fragments(spots: Spots) -> np.ndarray:
+    """Which spots are torn-off tails of a spot ten times as strong, within its own size."""
+    n_frames = spots.last_frame - spots.first_frame + 1
+    reach = 2 + 1.5 * np.sqrt(spots.n_pixels / n_frames / np.pi)
+    torn = np.zeros(len(spots), bool)
+    for panel in np.unique(spots.panel):
+        here = np.flatnonzero(spots.panel == panel)
+        tree = cKDTree(np.stack([spots.fast[here], spots.slow[here]], axis=1))
+        close = tree.query_ball_point(tree.data, reach[here], return_sorted=True)
+        for strong, around in zip(here, close, strict=True):
+            if len(around) > 1:
+                near = here[around]
+                weak = spots.intensity[near] < _TORN * spots.intensity[strong]
+                weak &= spots.first_frame[near] <= spots.last_frame[strong] + 1
+                weak &= spots.last_frame[near] >= spots.first_frame[strong] - 1
+                torn[near[weak]] = True
+    return torn
 
 
 def _frame_task(

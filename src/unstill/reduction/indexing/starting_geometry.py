@@ -24,7 +24,7 @@ DEFAULT_AXIS = (1.0, 0.0, 0.0)
 """Rotation axis along the rows of the detector, as at most beamlines; some turn the other way."""
 
 _EMPTY_SHARE, _CLEARLY_LIT = 0.005, 50.0
-_UNEVEN = 0.02
+_UNEVEN, _SAME = 0.02, 1e-3
 
 
 @dataclass(frozen=True)
@@ -204,6 +204,9 @@ def _scan(source: FrameSource) -> Scan | None:
         second = source.header(1)
         assert second.phi_start is not None
         step = _wrapped(second.phi_start - first.phi_start)
+        if width and abs(abs(step) - abs(width)) < _SAME * abs(width):
+            # Differences of angles carry rounding that the width does not have.
+            step = float(np.copysign(width, step))
         _check_even(first.phi_start, step, n, last.phi_start)
     times = [source.header(0).exposure_time or 0.0]
     return Scan(
