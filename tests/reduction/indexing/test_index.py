@@ -159,7 +159,7 @@ def test_the_result_becomes_a_reflection_table() -> None:
     observed = table["xyzobs.px.value"][result.indexed]
     off_by = np.sqrt(((calculated - observed) ** 2).mean(axis=0))
     np.testing.assert_allclose(off_by[:2], result.rmsd[:2])
-    assert off_by[2] == pytest.approx(result.rmsd[2] / 0.5)
+    assert off_by[2] == pytest.approx(result.rmsd[2] / 0.5, rel=0.05)
 
 
 def test_standing_frames_are_written_about_their_angles() -> None:

@@ -69,7 +69,9 @@ def assign_indices(
     return Assigned(nearest.astype(int), distance, indexed)
 
 
-def within_spread(residuals: np.ndarray, *, smallest: tuple[float, float]) -> np.ndarray:
+def within_spread(
+    residuals: np.ndarray, *, smallest: tuple[float, float], cut_off: np.ndarray | None = None
+) -> np.ndarray:
     """Which residuals are no outliers: within six robust standard deviations of each kind.
 
     Parameters
@@ -78,11 +80,17 @@ def within_spread(residuals: np.ndarray, *, smallest: tuple[float, float]) -> np
         ``(n, 3)`` fast, slow (pixels), angle (degrees); NaN is an outlier.
     smallest
         Limits that are never undercut, pixels and degrees.
+    cut_off
+        ``(n,)`` bool: spots that began before the scan or went on after it; their angle is not
+        judged.
     """
     seen = np.isfinite(residuals[:, 0])
     if not seen.any():
         return np.zeros(len(residuals), bool)
     spread = 1.4826 * np.median(np.abs(residuals[seen]), axis=0)
     limit = np.maximum(_CUT * spread, [smallest[0], smallest[0], smallest[1]])
-    inside: np.ndarray = seen & np.all(np.abs(np.nan_to_num(residuals)) <= limit, axis=1)
+    close = np.abs(np.nan_to_num(residuals)) <= limit
+    if cut_off is not None:
+        close[:, 2] |= cut_off
+    inside: np.ndarray = seen & np.all(close, axis=1)
     return inside

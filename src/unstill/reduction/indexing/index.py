@@ -98,7 +98,8 @@ class IndexResult:
         ``(n, 3)`` calculated minus observed fast, slow (pixels) and angle (degrees); NaN where
         not indexed.
     rmsd
-        Root mean squares of the residuals of indexed spots: fast, slow (pixels), angle (degrees).
+        Root mean squares of the residuals of indexed spots: fast, slow (pixels), angle (degrees);
+        of the angle without spots that the ends of the scan cut off.
     refined
         Uncertainties and what is not determined.
     candidates
@@ -368,14 +369,21 @@ def _finished(
     experiment, motion = refined.experiment, refined.motion
     assigned = assign_indices(experiment, motion, spots)
     residuals = residuals_of(experiment, motion, spots, assigned.hkl)
+    last = experiment.n_frames - 1
+    cut_off = (spots.first_frame == 0) | (spots.last_frame == last)
+    cut_off &= turns_during(experiment)
     good = np.zeros(len(spots), bool)
     rows = np.flatnonzero(assigned.indexed)
-    good[rows[within_spread(residuals[rows], smallest=_smallest(experiment))]] = True
+    good[rows] = within_spread(
+        residuals[rows], smallest=_smallest(experiment), cut_off=cut_off[rows]
+    )
     residuals[~good] = np.nan
     if good.sum() < FEWEST_SPOTS:
         raise _no_lattice(float(good.mean()), len(spots), (), IndexOptions())
     experiment = experiment.replace(lattice=motion.lattice())
     x, y, z = (float(value) for value in np.sqrt(np.nanmean(residuals**2, axis=0)))
+    if (good & ~cut_off).sum() >= FEWEST_SPOTS:
+        z = float(np.sqrt(np.nanmean(residuals[~cut_off, 2] ** 2)))
     return IndexResult(
         experiment=experiment,
         spots=spots,

@@ -17,6 +17,7 @@ _CHANCE = (2 * TOLERANCE) ** 3
 _SIGMAS = 6.0
 _CLEAR = 0.3
 _SMALLEST = 0.04
+_SEPARATE = 0.4
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,11 +75,9 @@ def find_second_lattice(
     if of_all < _SMALLEST:
         # Streaks and halos beside the spots of the first lattice pass for that much.
         return None
-    return SecondLattice(
-        a_matrix=found[0].a_matrix,
-        share=of_all,
-        angle=angle_between(experiment, found[0].a_matrix),
-    )
+    angle = angle_between(experiment, found[0].a_matrix)
+    # Nearer than this they are outliers of the first lattice, not another.
+    return SecondLattice(found[0].a_matrix, of_all, angle) if angle >= _SEPARATE else None
 
 
 def angle_between(experiment: Experiment, a_matrix: np.ndarray) -> float:
