@@ -42,7 +42,7 @@ def fine_figures(run: Run) -> dict[str, Any]:
 def _write(run: Run, folder: Path) -> None:
     slabs = run_slabs(run)
     assert slabs is not None  # the step is off without
-    scales, merged = result_of(run, "scale"), result_of(run, "merge")
+    scales, merged = result_of(run, "scale").result, result_of(run, "merge")
     symmetry = run.parameters.merge.symmetry
     pieces = merge_slabs(
         _slabs(run, slabs),

@@ -129,9 +129,8 @@ def _outcome(run: Run, done: tuple[str, ...], outputs: dict[str, Path]) -> Outco
         choice = result_of(run, "crystals")
         found = replace(found, crystals=choice, sweeps=crystal_steps.judged(sweeps, choice))
     if "scale" in done:
-        scales = result_of(run, "scale")
-        rows = crystal_steps.observations_of(run)
-        found = replace(found, scale=scales, outliers=run_steps.outlier_places(rows, scales))
+        scaled = result_of(run, "scale")
+        found = replace(found, scale=scaled.result, outliers=scaled.outliers)
     if "merge" in done:
         found = replace(found, merged=result_of(run, "merge"))
     if "fine" in done:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +26,36 @@ from unstill.reduction.statistics import MergingStatistics, merging_statistics
 from unstill.reduction.steps import step_named
 from unstill.reduction.sweep_steps import obtain_result, result_of
 
+_MOST_OUTLIERS = 20_000
 
-def scale(run: Run) -> ScaleResult:
+
+@dataclass(frozen=True, eq=False)
+class Scaled:
+    """Scales, and where the observations lie that were left out.
+
+    Parameters
+    ----------
+    result
+        The scales.
+    outliers
+        Columns of the observations that were left out.
+    """
+
+    result: ScaleResult
+    outliers: dict[str, np.ndarray]
+
+
+def scale(run: Run) -> Scaled:
     """Scale the observations of the crystals that were kept."""
 
-    def make() -> ScaleResult:
+    def make() -> Scaled:
         given = dict(vars(run.parameters.scale))
         given["outlier_sigma"] = given["outlier_sigma"] or None
-        return scale_observations(
-            observations_of(run), ScaleOptions(**given), seed=run.parameters.seed
-        )
+        rows = observations_of(run)
+        result = scale_observations(rows, ScaleOptions(**given), seed=run.parameters.seed)
+        return Scaled(result, outlier_places(rows, result))
 
-    found: ScaleResult = obtain_result(run, "scale", -1, make)
+    found: Scaled = obtain_result(run, "scale", -1, make)
     return found
 
 
@@ -44,7 +63,7 @@ def merge(run: Run) -> Merged:
     """Merge the scaled observations."""
 
     def make() -> Merged:
-        rows, scales = observations_of(run), result_of(run, "scale")
+        rows, scales = observations_of(run), result_of(run, "scale").result
         factor, offset = scales.model.scale_and_offset(rows)
         return merge_observations(
             rows,
@@ -122,8 +141,10 @@ def publish(run: Run, name: str, folder: Path) -> Mapping[str, Path]:
 
 
 def outlier_places(rows: Observations, scales: ScaleResult) -> dict[str, np.ndarray]:
-    """Where observations were left out, and how far off they were."""
+    """Where observations were left out, and how far off they were; the worst of too many."""
     out = np.flatnonzero(np.asarray(scales.rejected) > 0)
+    off = np.abs(np.nan_to_num(np.asarray(scales.residual)[out]))
+    out = np.sort(out[np.argsort(-off, kind="stable")[:_MOST_OUTLIERS]])
     table: dict[str, Any] = {"why": np.asarray(scales.rejected)[out]}
     table["residual"] = np.asarray(scales.residual)[out]
     for column in ("sweep", "panel", "x", "y", "phi", "s", "counts"):
