@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from unstill import __version__
 from unstill.errors import InputError, OutputError, UnstillError, UnstillWarning
 from unstill.provenance import digest_file
 from unstill.provenance.record import plain
@@ -51,7 +52,8 @@ class StepKey:
     @property
     def digest(self) -> str:
         """Hexadecimal sha256 of all of it."""
-        return digest_of([self.name, self.version, self.parameters, self.inputs])
+        # Another release may compute otherwise what no step has noted.
+        return digest_of([__version__, self.name, self.version, self.parameters, self.inputs])
 
     @property
     def folder(self) -> str:
