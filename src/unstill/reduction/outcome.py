@@ -161,6 +161,9 @@ class Outcome:
         if self.scale is not None:
             found["error_model"] = vars(self.scale.error_model)
             found["scaled"] = [part.name for part in self.scale.model.components]
+        if self.crystals is not None:
+            found["crystals"] = self.crystals.choice.as_dict()
+            found["crystals"]["indexing"] = list(self.crystals.operators)
         if self.fine:
             found["fine"] = dict(self.fine)
         return found

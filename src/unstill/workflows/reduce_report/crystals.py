@@ -7,7 +7,7 @@ from unstill.reduction.outcome import Outcome
 from unstill.report.blocks import Block, Column, Prose, Row, Table
 from unstill.report.numbers import number
 
-_MOST_ROWS = 40
+_MOST_ROWS = 25
 
 
 def crystal_blocks(found: Outcome) -> list[Block]:
@@ -25,12 +25,16 @@ def crystal_blocks(found: Outcome) -> list[Block]:
             f" {len(turned)} were indexed in another of the settings that the lattice allows, and "
             "were brought to the common one."
         )
-    # Those that were dropped come first: somebody has to look at them.
-    order = [*choice.dropped, *choice.kept][:_MOST_ROWS]
+    # Those that were dropped come first, then those that agree least.
+    order = [*choice.dropped, *sorted(choice.kept, key=lambda i: _cc(choice.verdicts[i]))]
+    order = order[:_MOST_ROWS]
     rows = [_row(choice.verdicts[i], found.crystals.operators[i]) for i in order]
     note = "CC: correlation of the anisotropic part with all crystals that were kept, but itself."
     if len(choice.verdicts) > len(rows):
-        note += f" The first {len(rows)} are shown; summary.json has all."
+        note += (
+            f" Of {len(choice.verdicts)}, those that were dropped or agree least are shown; "
+            "summary.json has all."
+        )
     columns = [
         Column("Crystal", style="text"),
         Column("In the map", style="text"),
@@ -42,6 +46,10 @@ def crystal_blocks(found: Outcome) -> list[Block]:
         Column("Reason", style="note"),
     ]
     return [Prose(words), Table(columns, rows, note, wide=True)]
+
+
+def _cc(verdict: CrystalVerdict) -> float:
+    return -1.0 if verdict.agreement is None else verdict.agreement.cc
 
 
 def _row(verdict: CrystalVerdict, operator: str) -> Row:

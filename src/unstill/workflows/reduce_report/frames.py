@@ -10,7 +10,7 @@ from unstill.report.blocks import Block, Column, FigureBlock, Row, Table
 from unstill.report.lines import Line, LinePanel, line_panels
 from unstill.report.numbers import number
 
-_MOST_ROWS = 30
+_MOST_ROWS = 12
 
 
 def frame_blocks(found: Outcome) -> list[Block]:
@@ -112,7 +112,7 @@ def _table(sweeps: list[SweepOutcome]) -> Table:
         "diffuse. Invalid: without a measurement."
     )
     if more > 0:
-        note += f" The first {len(rows)} of {len(sweeps)} are shown."
+        note += f" The first {len(rows)} of {len(sweeps)} are shown; summary.json has all."
     return Table(columns, rows, note, wide=True)
 
 

@@ -10,7 +10,7 @@ from unstill.report.blocks import Block, Column, FigureBlock, Row, Table
 from unstill.report.clouds import Cloud, cloud_plot
 from unstill.report.numbers import number
 
-_MOST_ROWS = 30
+_MOST_ROWS = 12
 
 
 def peak_blocks(found: Outcome) -> list[Block]:
@@ -55,15 +55,16 @@ def _table(sweeps: list[SweepOutcome]) -> Table:
         Column("Strong pixels"),
         Column("Of no peak", "%"),
     ]
-    rows = []
-    for sweep in sweeps[:_MOST_ROWS]:
+    rows: list[Row] = []
+    shared = all(sweep.peaks is sweeps[0].peaks or _same(sweep, sweeps[0]) for sweep in sweeps)
+    for sweep in sweeps[: 1 if shared else _MOST_ROWS]:
         assert sweep.peaks is not None
         peaks = sweep.peaks.shape
         n = sweep.peaks.n_strong
         rows.append(
             Row(
                 [
-                    sweep.name,
+                    "all together" if shared and len(sweeps) > 1 else sweep.name,
                     ", ".join(number(float(value), 4) for value in peaks.center),
                     number(float(np.linalg.norm(peaks.center)), 4),
                     ", ".join(number(float(value), 4) for value in peaks.widths),
@@ -80,3 +81,9 @@ def _table(sweeps: list[SweepOutcome]) -> Table:
         "away from the reflections mean ice, salt or a second lattice.",
         wide=True,
     )
+
+
+def _same(one: SweepOutcome, other: SweepOutcome) -> bool:
+    assert one.peaks is not None
+    assert other.peaks is not None
+    return bool(np.array_equal(one.peaks.shape.covariance, other.peaks.shape.covariance))

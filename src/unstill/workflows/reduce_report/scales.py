@@ -75,7 +75,9 @@ def _curve(found: Outcome, b: Component) -> FigureBlock:
         "at high resolution, as the B-factor that takes the start of the sweep to each angle."
         if len(panels) > 1
         else "The scale of each sweep or crystal.",
-        "Good: a smooth curve, a B that stays within 1 Å² of zero. Bad: jumps (the beam was lost, "
+        "Good: a cloud within the spread of the beam. Bad: crystals far below (hit at the edge)."
+        if len(panels) == 1 and panels[0].xlabel == "crystal"
+        else "Good: a smooth curve, a B that stays within 1 Å² of zero. Bad: jumps (the beam was lost, "
         "the crystal moved), a B that grows steadily (damage: leave the end out).",
         panels=True,
     )
