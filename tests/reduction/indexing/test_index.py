@@ -220,9 +220,10 @@ def test_nuclease_frames_are_indexed_as_published(unstill_data: Path) -> None:
     # The camera distorts by a pixel across the rotation axis, whatever the geometry.
     assert result.rmsd[1] < 1.2
     assert published.lattice is not None
-    assert angle_between(result.experiment, published.lattice.a_matrix) < 0.4
+    # Taking the headers' angle half a degree later would turn the crystal by as much.
+    assert angle_between(result.experiment, published.lattice.a_matrix) < 0.2
     assert result.experiment.detector.panels[0].distance == pytest.approx(
         published.detector.panels[0].distance, rel=0.01
     )
-    # The headers' angle is the one that spots were recorded at: no half a degree is missing.
-    assert abs(np.median(result.residuals[result.indexed, 2])) < 0.05
+    strong = result.spots.intensity >= np.median(result.spots.intensity)
+    assert result.indexed[strong].mean() >= 0.90
