@@ -77,8 +77,8 @@ def _curve(found: Outcome, b: Component) -> FigureBlock:
         else "The scale of each sweep or crystal.",
         "Good: a cloud within the spread of the beam. Bad: crystals far below (hit at the edge)."
         if len(panels) == 1 and panels[0].xlabel == "crystal"
-        else "Good: a smooth curve, a B that stays within 1 Å² of zero. Bad: jumps (the beam was lost, "
-        "the crystal moved), a B that grows steadily (damage: leave the end out).",
+        else "Good: a smooth curve, a B that stays within 1 Å² of zero. Bad: jumps (the beam was "
+        "lost, the crystal moved), a B that grows steadily (damage: leave the end out).",
         panels=True,
     )
 
