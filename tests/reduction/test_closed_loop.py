@@ -17,6 +17,9 @@ import numpy as np
 import pytest
 from closed_loop import CRYSTAL, Simulated, digest, paired, reduced, simulate
 
+from unstill.crystal import Crystal
+from unstill.crystal.symmetry import map_to_asu
+from unstill.experiment import Lattice
 from unstill.io import read_map
 from unstill.io.image_writers.eiger import EigerWriter
 from unstill.maps.observations import concatenate
@@ -293,6 +296,47 @@ def test_a_fine_map_of_several_sweeps_is_the_sum_of_its_parts(tmp_path: Path) ->
     seen = np.isfinite(there)
     assert seen.sum() == found.fine["n_voxels"]
     np.testing.assert_allclose(there[seen], ratio[inside][seen], rtol=1e-6, atol=1e-9)
+
+
+def test_crystals_that_were_indexed_otherwise_are_brought_together(tmp_path: Path) -> None:
+    crystal = Crystal((29.0, 29.0, 37.0, 90, 90, 90), "P 4")
+    expts, frames = [], []
+    for number in range(2):
+        recipe = replace(SMALL, phi_start=25.0 * number, seed=7 + number)
+        folder = tmp_path / str(number)
+        true = recipe.experiment(AnalyticTruth(crystal, seed=1))
+        assert true.lattice is not None
+        a, b, c = np.linalg.inv(true.lattice.a_matrix)
+        # k, h, −l: allowed by the lattice of P 4, and another crystal to its intensities.
+        other = Lattice.from_axes(np.array([b, a, -c]), "P 4")
+        written = true.replace(lattice=other) if number else true
+        made = simulate(folder, recipe, crystal=crystal, written=written)
+        expts.append(made.expt)
+        frames.append(made.frames)
+    found = reduced(
+        expts,
+        tmp_path / "out",
+        until="fine",
+        integrate={"divisions": [3, 3, 3], "fine": [9, 9, 9]},
+        peaks=UNMASKED,
+    )
+    assert sorted(found.crystals.operators) == ["h,k,l", "k,h,-l"]
+    assert len(found.crystals.choice.kept) == 2
+    moved = found.crystals.operators.index("k,h,-l")
+    fine = read_map(found.outputs["fine"])
+    assert found.merged is not None
+    for shown, divisions, least in ((found.merged.map, 3, 0.97), (fine, 9, 0.85)):
+        sums: list[VoxelTruth] = [voxel_truth(one, (divisions,) * 3) for one in frames]
+        truth = sums[0]
+        if moved == 0:
+            # The other one sets the indexing.
+            truth = replace(truth, index=truth.index[:, [1, 0, 2]] * np.array([1, 1, -1]))
+            truth = replace(truth, index=map_to_asu(crystal, truth.index, (divisions,) * 3))
+        there = shown.grid.contains(truth.index)
+        values = shown.intensity.reshape(-1)[shown.grid.position(truth.index[there])]
+        seen = np.isfinite(values)
+        assert seen.sum() > 500
+        assert np.corrcoef(values[seen], truth.intensity[there][seen])[0, 1] > least
 
 
 def test_two_hundred_stills_merge_to_the_truth(tmp_path: Path) -> None:
