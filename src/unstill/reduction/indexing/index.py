@@ -17,6 +17,7 @@ from unstill.reduction.indexing.crystal_motion import CrystalMotion
 from unstill.reduction.indexing.geometry_model import Free
 from unstill.reduction.indexing.ice_rings import ice_spots
 from unstill.reduction.indexing.refine import Refined, refine, residuals_of, turns_during
+from unstill.reduction.indexing.refusals import FEWEST_SPOTS, check_number, no_lattice
 from unstill.reduction.indexing.search import (
     SearchResult,
     reversed_axis,
@@ -25,9 +26,6 @@ from unstill.reduction.indexing.search import (
 from unstill.reduction.indexing.second_lattice import SecondLattice, find_second_lattice
 from unstill.reduction.indexing.spots import SpotOptions, Spots, find_spots
 from unstill.reduction.indexing.sublattice import filled_lattice
-
-FEWEST_SPOTS = 15
-"""Fewer spots are no proof of a lattice."""
 
 SMALLEST_SHARE = 0.3
 """A lattice that indexes less has been found by chance: an eighth of random points index."""
@@ -165,7 +163,7 @@ def index_spots(
 ) -> IndexResult:
     """Index spots that were found; see :func:`index_frames`."""
     options = options or IndexOptions()
-    _check_number(spots)
+    check_number(spots)
     length = np.linalg.norm(spots.scattering_vectors(experiment), axis=1)
     on_ice, rings = ice_spots(length)
     usable = spots.select(~on_ice) if (~on_ice).sum() >= FEWEST_SPOTS else spots
@@ -219,7 +217,12 @@ class _Run:
             if share > most:
                 best, most = refined, share
         if best is None:
-            raise _no_lattice(result.share, len(self.spots), result.tried, self.options)
+            raise no_lattice(
+                result.share,
+                len(self.spots),
+                result.tried,
+                known_cell=self.options.unit_cell is not None,
+            )
         return self.settle(None, before=best)
 
     def primitive(self, refined: Refined) -> np.ndarray:
@@ -269,7 +272,12 @@ class _Run:
         assigned = assign_indices(experiment, motion, part)
         chosen = np.flatnonzero(assigned.indexed)
         if len(chosen) < FEWEST_SPOTS:
-            raise _no_lattice(len(chosen) / max(len(part), 1), len(part), (), self.options)
+            raise no_lattice(
+                len(chosen) / max(len(part), 1),
+                len(part),
+                (),
+                known_cell=self.options.unit_cell is not None,
+            )
         residuals = residuals_of(experiment, motion, part.select(chosen), assigned.hkl[chosen])
         chosen = chosen[within_spread(residuals, smallest=_smallest(experiment))]
         if len(chosen) > _REFINED_SPOTS:
@@ -336,7 +344,9 @@ def _search(
         if best.is_good or options.beam_search == 0:
             break
     if best.share < SMALLEST_SHARE:
-        raise _no_lattice(best.share, len(spots), tuple(tried), options)
+        raise no_lattice(
+            best.share, len(spots), tuple(tried), known_cell=options.unit_cell is not None
+        )
     return replace(best, tried=tuple(tried))
 
 
@@ -379,7 +389,7 @@ def _finished(
     )
     residuals[~good] = np.nan
     if good.sum() < FEWEST_SPOTS:
-        raise _no_lattice(float(good.mean()), len(spots), (), IndexOptions())
+        raise no_lattice(float(good.mean()), len(spots), (), known_cell=False)
     experiment = experiment.replace(lattice=motion.lattice())
     x, y, z = (float(value) for value in np.sqrt(np.nanmean(residuals**2, axis=0)))
     if (good & ~cut_off).sum() >= FEWEST_SPOTS:
@@ -396,34 +406,4 @@ def _finished(
         second=find_second_lattice(experiment, spots, good),
         ice_rings=rings,
         history=tuple(history),
-    )
-
-
-def _check_number(spots: Spots) -> None:
-    if len(spots) < FEWEST_SPOTS:
-        raise InputError(
-            "there are too few spots to index",
-            found=f"{len(spots)}; at least {FEWEST_SPOTS} are needed",
-            fix="give more frames, lower --sigma-strong or --min-pixels, or look whether the "
-            "images show diffraction",
-        )
-
-
-def _no_lattice(
-    share: float, n_spots: int, tried: tuple[str, ...], options: IndexOptions
-) -> InputError:
-    listed = f" ({'; '.join(tried[:6])}{' …' if len(tried) > 6 else ''})" if tried else ""
-    found = f"at best {share:.0%} of {n_spots} spots are indexed{listed}"
-    if options.unit_cell is not None:
-        return InputError(
-            "the unit cell that was given explains too few spots",
-            found=found,
-            fix="check the cell, or leave --unit-cell out to search for it; check the distance, "
-            "the beam centre and the rotation axis",
-        )
-    return InputError(
-        "no lattice was found",
-        found=found,
-        fix="check the distance, the beam centre (--beam-center), the wavelength and the rotation "
-        "axis (--rotation-axis), or give the cell with --unit-cell",
     )
