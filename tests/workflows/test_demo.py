@@ -22,7 +22,8 @@ from unstill.workflows.demo_report import demo_page
 
 @pytest.fixture(scope="module")
 def result() -> DemoResult:
-    return run_demo(sections=("indexing", "ensemble", "difference", "weighting"), n_frames=64)
+    sections = ("indexing", "ensemble", "difference", "weighting", "reduction")
+    return run_demo(sections=sections, n_frames=64)
 
 
 def test_the_known_truth_is_found_within_its_interval(result: DemoResult) -> None:
@@ -141,12 +142,25 @@ def test_json_holds_every_number_and_no_nan(result: DemoResult) -> None:
     assert numbers["fits"]["liquid-like"]["parameters"]["sigma"] == pytest.approx(0.4, abs=0.01)
     assert numbers["ensemble"]["points"][0]["cc_max"] is None
     assert len(numbers["fits"]["liquid-like"]["shells"]) == 20
+    assert numbers["reduction"]["reduction"]["n_frames"] == 60
     weighting = numbers["weighting"]
     assert weighting["truth"] == 0.8
     assert weighting["share_prior"] == pytest.approx(0.5)
     assert weighting["maxent"]["null"]["same_theta"]["n_permutations"] == 20
     assert weighting["sigmoid_cc"]["recipe"]["n_steps"] == 500
     assert {"share", "share_recipe", "states", "loop", "angle"} <= set(weighting)
+
+
+def test_the_map_comes_back_from_the_images(result: DemoResult) -> None:
+    demo = result.reduction
+    assert demo is not None
+    assert demo.comparison.cc_aniso > 0.95
+    assert demo.ratio == pytest.approx(1.0, abs=0.015)
+    # The beam was made to wander by a fifth.
+    assert np.ptp(demo.true_b) > 0.1
+    assert demo.b_error < 0.01
+    assert demo.outcome.scale is not None
+    assert demo.outcome.scale.chi2 == pytest.approx(1.0, abs=0.05)
 
 
 def test_unknown_section_or_data_set_is_refused() -> None:

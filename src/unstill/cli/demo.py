@@ -24,6 +24,7 @@ _TITLES = {
     "ensemble": "stream a supercell ensemble",
     "difference": "difference map",
     "weighting": "weigh frames of two states",
+    "reduction": "simulate images and reduce them",
 }
 
 
@@ -41,7 +42,7 @@ def demo(
     ] = "bpti-simulated",
     sections: Annotated[
         str, typer.Option(help="Parts to run, separated by commas.")
-    ] = "indexing,fit,ensemble,difference,weighting",
+    ] = "indexing,fit,ensemble,difference,weighting,reduction",
     frames: Annotated[
         int | None, typer.Option(min=32, help="Frames of the ensemble. [default: by data set]")
     ] = None,
@@ -54,8 +55,8 @@ def demo(
 
     Chooses the indexing, fits three models with intervals, streams a supercell
     ensemble towards its ceiling, draws a difference map, weighs a simulated
-    ensemble of two states, and sets a null control beside every agreement.
-    Takes about a minute on two processors.
+    ensemble of two states, reduces simulated images, and sets a null control
+    beside every agreement. Takes about a minute on two processors.
 
     Example: unstill demo --dataset snase -o snase-report
     """
@@ -163,5 +164,12 @@ def _tell(verb: Verb, result: DemoResult) -> None:
             f"{weighed.share_of_a(weighed.found.weights):.3f} (truth {weighed.share:g})  "
             f"free CC aniso {number(weighed.found.uniform_free.aniso)} → "
             f"{number(weighed.found.cc_free.aniso)}  {weighed.found.verdict}"
+        )
+    if result.reduction is not None:
+        reduced = result.reduction
+        verb.say(
+            f"  reduction    CC aniso {number(reduced.comparison.cc_aniso)} with the truth of "
+            f"{reduced.outcome.n_frames} simulated images  sums {reduced.ratio:.4f}  "
+            f"scale error {100 * reduced.b_error:.2f} %"
         )
     verb.say(f"report: {verb.outputs['report']}")

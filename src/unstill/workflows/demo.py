@@ -26,9 +26,10 @@ from unstill.maps.symmetrize import symmetrize
 from unstill.workflows.demo_ensemble import EnsembleAgreement, ensemble_agreement
 from unstill.workflows.demo_fits import MODELS, FittedModel, fit_models
 from unstill.workflows.demo_indexing import Indexing, find_indexing
+from unstill.workflows.demo_reduction import ReductionDemo, reduction_demo
 from unstill.workflows.demo_weighting import Swing, WeightingDemo, weighting_demo
 
-SECTIONS = ("indexing", "fit", "ensemble", "difference", "weighting")
+SECTIONS = ("indexing", "fit", "ensemble", "difference", "weighting", "reduction")
 """Parts of the job that can be chosen; the data are always shown."""
 
 DEFAULT_DATASET = "bpti-simulated"
@@ -106,6 +107,8 @@ class DemoResult:
         Data minus the liquid-like model and its free isotropic curve.
     weighting
         Weights of a simulated ensemble of two states, beside the truth.
+    reduction
+        Simulated images and the map reduced from them.
     seconds
         Wall time of each part.
     """
@@ -125,6 +128,7 @@ class DemoResult:
     ensemble: EnsembleAgreement | None = None
     difference: DifferenceMap | None = None
     weighting: WeightingDemo | None = None
+    reduction: ReductionDemo | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -229,6 +233,14 @@ def run_demo(
                 workers=workers,
                 progress=lambda done, total: report("weighting", done, total),
             )
+    reduced: ReductionDemo | None = None
+    if "reduction" in sections:
+        with clock("reduction"):
+            reduced = reduction_demo(
+                seed=seed,
+                workers=workers,
+                progress=lambda done, total: report("reduction", done, total),
+            )
     return DemoResult(
         dataset=fetched.dataset,
         paths=fetched.paths,
@@ -245,6 +257,7 @@ def run_demo(
         ensemble=agreement,
         difference=delta,
         weighting=weighed,
+        reduction=reduced,
         seconds=clock.seconds,
     )
 

@@ -16,6 +16,7 @@ from unstill.workflows.demo_report.difference import difference_blocks
 from unstill.workflows.demo_report.ensemble import ensemble_blocks
 from unstill.workflows.demo_report.figures import fit_slices
 from unstill.workflows.demo_report.models import fit_blocks, shell_blocks
+from unstill.workflows.demo_report.reduction import reduction_blocks
 from unstill.workflows.demo_report.weighting import weighting_blocks
 from unstill.workflows.demo_report.words import SYMBOL, unit_of
 
@@ -50,6 +51,8 @@ def demo_page(
         sections.append(
             Section("Which frames explain the data?", weighting_blocks(result.weighting))
         )
+    if result.reduction is not None:
+        sections.append(Section("From images to a map", reduction_blocks(result.reduction)))
     return Page(
         title=f"Diffuse scattering of {_subject(result)}",
         kind=result.dataset.kind,
