@@ -44,8 +44,7 @@ def expected_intensity(
     )
     weight, excess = np.zeros(len(first.s)), np.zeros(len(first.s))
     for rows in parts():
-        w, x = _spread(voxel_sums(rows, first, model), first, model)
-        weight, excess = weight + w, excess + x
+        _add_spread(voxel_sums(rows, first, model), first, model, weight, excess)
     return with_variance(first, weight, excess)
 
 
@@ -102,18 +101,22 @@ def _bins(
         s = _s(crystal, divisions, rows.key)
         bin_of = np.minimum((s / s_max * _N_BINS).astype(np.int64), _N_BINS - 1)
         n += np.bincount(bin_of, minlength=_N_BINS)
-        radius += np.bincount(bin_of, weights=s, minlength=_N_BINS)
+        # One addition after the other: no bit depends on where the parts are cut.
+        np.add.at(radius, bin_of, s)
         of_row = bin_of[rows.voxel]
         for total, column in ((signal, rows.signal), (exposure, rows.exposure)):
-            kept = np.where(rows.kept, column, 0.0)
-            total += np.bincount(of_row, weights=kept, minlength=_N_BINS)
+            np.add.at(total, of_row, np.where(rows.kept, column, 0.0))
     return ShellSums(n, radius, signal, exposure)
 
 
-def _spread(
-    sums: VoxelSums, first: Expectation, model: ErrorModel
-) -> tuple[np.ndarray, np.ndarray]:
-    """Weights, and weighted (deviation² − σ²), by knot of the expectation."""
+def _add_spread(
+    sums: VoxelSums,
+    first: Expectation,
+    model: ErrorModel,
+    total: np.ndarray,
+    total_excess: np.ndarray,
+) -> None:
+    """Add weights, and weighted (deviation² − σ²), by knot of the expectation."""
     seen = sums.exposure.sum(axis=1) > 0
     mean = first.mean_at(sums.key)[seen]
     variance = variance_of(sums, first.mean_at(sums.key), model)[seen]
@@ -121,12 +124,8 @@ def _spread(
     weight = 1 / (variance + mean**2) ** 2
     middle = (first.s[1:] + first.s[:-1]) / 2
     knot = np.searchsorted(middle, first.s_of(sums.key)[seen])
-    excess = weight * ((own - mean) ** 2 - variance)
-    size = len(first.s)
-    return (
-        np.bincount(knot, weights=weight, minlength=size),
-        np.bincount(knot, weights=excess, minlength=size),
-    )
+    np.add.at(total, knot, weight)
+    np.add.at(total_excess, knot, weight * ((own - mean) ** 2 - variance))
 
 
 def _s(crystal: Crystal, divisions: Triple, key: Int[np.ndarray, " v"]) -> Float[np.ndarray, " v"]:

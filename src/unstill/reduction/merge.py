@@ -34,6 +34,9 @@ from unstill.shapes import Float, Int
 HALVES: tuple[tuple[int, int], ...] = ((0, 2), (1, 3), (0, 1), (2, 3))
 """Cells of random half 0 and 1, Friedel half 0 and 1."""
 
+INVERSION = np.stack([np.eye(3, dtype=np.int64), -np.eye(3, dtype=np.int64)])
+"""The group that tells Friedel halves apart in P 1."""
+
 
 def merge_observations(
     observations: Observations,
@@ -110,7 +113,7 @@ def merge_observations(
         offset,
         keep=keep,
         operations=operations,
-        laue=index_operations(crystal, divisions) if symmetry else _INVERSION,
+        laue=index_operations(crystal, divisions) if symmetry else INVERSION,
         seed=seed,
         rows_at_once=rows_at_once,
     )
@@ -181,9 +184,6 @@ def joined(
         for name, axis in Merged.COLUMNS.items()
     }
     return replace(pieces[0], **columns, provenance={**provenance, "merge": settings})
-
-
-_INVERSION = np.stack([np.eye(3, dtype=np.int64), -np.eye(3, dtype=np.int64)])
 
 
 def _estimate(

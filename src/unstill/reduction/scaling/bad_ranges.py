@@ -89,37 +89,63 @@ class BlockStatistics:
     scale: Float[np.ndarray, " n_blocks"]
 
 
-def block_statistics(
-    observations: Observations,
-    model: ScaleModel,
-    rejected: np.ndarray,
-    residual: Float[np.ndarray, " n"],
-) -> BlockStatistics:
-    """Sum up the rows of each block; blocks without rows that can be tested are left out."""
-    rows = np.flatnonzero(np.isfinite(residual))
-    wide = (observations.sweep[rows].astype(np.int64) << 32) | observations.block[rows]
-    key, label = np.unique(wide, return_inverse=True)
-    number = np.maximum(np.bincount(label, minlength=len(key)), 1)
+class BlockSums:
+    """Sums over the rows of each block, from rows that come in parts.
 
-    def mean(values: np.ndarray) -> np.ndarray:
-        averaged: np.ndarray = np.bincount(label, weights=values, minlength=len(key)) / number
-        return averaged
+    Rows are added one after the other, so that parts of one order give the
+    same bits however they are cut.
+    """
 
-    sweep, phi = (key >> 32).astype(np.int64), mean(observations.phi[rows])
-    track = model.b.track
-    scale = np.ones(len(key))
-    if track is not None and len(key):
-        at = track.locate(sweep, phi)
-        scale = np.exp(np.einsum("nm,nm->n", model.b.values[at.index], at.weight))
-    return BlockStatistics(
-        sweep=sweep,
-        block=(key & 0xFFFFFFFF).astype(np.int64),
-        phi=phi,
-        n_rows=np.bincount(label, minlength=len(key)),
-        n_rejected=np.bincount(label, weights=rejected[rows] > 0, minlength=len(key)).astype(int),
-        chi2=mean(np.minimum(residual[rows] ** 2, _CLIP**2)),
-        scale=scale,
-    )
+    def __init__(self) -> None:
+        self._key = np.zeros(0, dtype=np.int64)
+        self._sums = np.zeros((5, 0))
+
+    def add(
+        self,
+        observations: Observations,
+        rejected: np.ndarray,
+        residual: Float[np.ndarray, " n"],
+        square: Float[np.ndarray, " n"],
+    ) -> None:
+        """Add rows, with what was found of them; those that cannot be tested give χ² alone."""
+        wide = (observations.sweep.astype(np.int64) << 32) | observations.block
+        key = np.unique(np.concatenate([self._key, wide]))
+        sums = np.zeros((len(self._sums), len(key)))
+        sums[:, np.searchsorted(key, self._key)] = self._sums
+        tested = np.isfinite(residual)
+        label = np.searchsorted(key, wide)
+        at = label[tested]
+        np.add.at(sums[0], at, 1.0)
+        np.add.at(sums[1], at, observations.phi[tested])
+        np.add.at(sums[2], at, (rejected[tested] > 0).astype(float))
+        np.add.at(sums[3], at, np.minimum(residual[tested] ** 2, _CLIP**2))
+        np.add.at(sums[4], label, square)
+        self._key, self._sums = key, sums
+
+    @property
+    def square(self) -> float:
+        """χ² of all rows."""
+        return float(np.sum(self._sums[4]))
+
+    def result(self, model: ScaleModel) -> BlockStatistics:
+        """Sum up; blocks without rows that can be tested are left out."""
+        some = self._sums[0] > 0
+        key, (n, phi, rejected, chi2, _) = self._key[some], self._sums[:, some]
+        sweep, phi = key >> 32, phi / n
+        track = model.b.track
+        scale = np.ones(len(key))
+        if track is not None and len(key):
+            at = track.locate(sweep, phi)
+            scale = np.exp(np.einsum("nm,nm->n", model.b.values[at.index], at.weight))
+        return BlockStatistics(
+            sweep=sweep,
+            block=key & 0xFFFFFFFF,
+            phi=phi,
+            n_rows=n.astype(np.int64),
+            n_rejected=rejected.astype(np.int64),
+            chi2=chi2 / n,
+            scale=scale,
+        )
 
 
 def find_bad_ranges(statistics: BlockStatistics, sweep_names: Sequence[str]) -> list[BadRange]:

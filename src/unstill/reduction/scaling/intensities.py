@@ -155,11 +155,55 @@ def first_expected(rows: VoxelRows, predicted: Prediction) -> Expected:
     return Expected(at, at**2, at)
 
 
-def expect(rows: VoxelRows, merged: Intensities) -> Expected:
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Mean and spread of the true intensity by resolution.
+
+    Parameters
+    ----------
+    s
+        ``(n_shells,)`` 1/d (Å⁻¹), ascending.
+    mean, variance
+        ``(n_shells,)`` there.
+    """
+
+    s: Float[np.ndarray, " n_shells"]
+    mean: Float[np.ndarray, " n_shells"]
+    variance: Float[np.ndarray, " n_shells"]
+
+    def before(self, s: Float[np.ndarray, " v"]) -> Expected:
+        """Return what is expected of voxels that were not looked at yet."""
+        mean = _between_shells(s, self.s, self.mean)
+        return Expected(mean, _between_shells(s, self.s, self.variance), mean)
+
+    def after(self, s: Float[np.ndarray, " v"], merged: Intensities) -> Expected:
+        """Return what is expected of voxels once they were merged."""
+        known = merged.information > 0
+        mean_at = _between_shells(s, self.s, self.mean)
+        variance_at = _between_shells(s, self.s, self.variance)
+        prior = np.maximum(variance_at, np.where(known, (merged.intensity - mean_at) ** 2, 0.0))
+        total = merged.information + 1 / prior
+        shrunk = (merged.information * merged.intensity + mean_at / prior) / total
+        return Expected(mean_at, variance_at, np.maximum(shrunk, _LEAST * mean_at))
+
+
+def expect(rows: VoxelRows, merged: Intensities, curve: Curve | None = None) -> Expected:
     """Update what is expected from merged intensities.
 
-    Mean of each shell: weighted by information, without what lies far out.
-    Spread: what the errors do not explain.
+    Parameters
+    ----------
+    rows, merged
+        The rows, and the intensities of their voxels.
+    curve
+        Of all rows, where these are a part; by default it is taken from them.
+    """
+    return (shell_curve(rows, merged) if curve is None else curve).after(rows.s, merged)
+
+
+def shell_curve(rows: VoxelRows, merged: Intensities) -> Curve:
+    """Estimate mean and spread by resolution.
+
+    Mean of each shell: without what lies far out. Spread: what the errors do not explain.
     """
     shell, s = rows.shells
     n_shells = len(s)
@@ -180,13 +224,7 @@ def expect(rows: VoxelRows, merged: Intensities) -> Expected:
         far = deviation**2 > _CLIP**2 * (variance[shell] + finite)
         weight = (known & ~far).astype(float)
     overall = float(np.mean(np.abs(mean)))
-    at_s = rows.s
-    mean_at = _between_shells(at_s, s, np.maximum(mean, _LEAST * overall))
-    variance_at = _between_shells(at_s, s, variance)
-    prior = np.maximum(variance_at, np.where(known, (merged.intensity - mean_at) ** 2, 0.0))
-    total = merged.information + 1 / prior
-    shrunk = (merged.information * merged.intensity + mean_at / prior) / total
-    return Expected(mean_at, variance_at, np.maximum(shrunk, _LEAST * mean_at))
+    return Curve(s, np.maximum(mean, _LEAST * overall), variance)
 
 
 def _between_shells(at: np.ndarray, s: np.ndarray, values: np.ndarray) -> np.ndarray:

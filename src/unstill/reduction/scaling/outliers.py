@@ -20,6 +20,7 @@ import numpy as np
 
 from unstill.reduction.error_model import ErrorModel
 from unstill.reduction.scaling.intensities import (
+    Curve,
     Expected,
     Intensities,
     Prediction,
@@ -66,6 +67,7 @@ def find_outliers(
     kept: Bool[np.ndarray, " n"],
     *,
     cutoff: float,
+    curve: Curve | None = None,
 ) -> Bool[np.ndarray, " n"]:
     """Decide which rows to keep, starting from those that were kept before.
 
@@ -79,6 +81,9 @@ def find_outliers(
         ``(n,)`` where to start: rows that were rejected are tried again.
     cutoff
         In standard errors.
+    curve
+        What to expect by resolution, where the rows are a part of all; by
+        default these rows tell.
 
     Returns
     -------
@@ -87,7 +92,7 @@ def find_outliers(
     """
     state = _drop_worst(rows, predicted, expected, error_model, kept.copy(), cutoff)
     for _ in range(2):
-        again = _readmitted(rows, predicted, expected, error_model, state, cutoff)
+        again = _readmitted(rows, predicted, expected, error_model, state, cutoff, curve)
         if not np.any(again & ~state):
             break
         state = _drop_worst(rows, predicted, expected, error_model, again, cutoff)
@@ -233,10 +238,11 @@ def _readmitted(
     error_model: ErrorModel,
     kept: np.ndarray,
     cutoff: float,
+    curve: Curve | None,
 ) -> np.ndarray:
     """Take back rejected rows that the kept ones predict."""
     merged = merge_voxels(rows, predicted, expected, error_model, kept.astype(float))
-    known = expect(rows, merged)
+    known = expect(rows, merged, curve)
     found = residuals(rows, predicted, known, merged, error_model)
     fits = np.abs(np.nan_to_num(found.score, nan=np.inf)) < cutoff
     # Nor is a voxel lost: where nothing is kept all rows are.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from unstill.maps.observations import Observations
+from unstill.maps.observations import Observations, concatenate
 from unstill.reduction.halves import hashed_half
 from unstill.reduction.representatives import merging_operations, packed, representatives
 from unstill.shapes import Float, Int
@@ -89,6 +90,20 @@ def voxel_rows(observations: Observations) -> VoxelRows:
     key = packed(representatives(operations, observations.index[source])[0])
     order = _order(observations, source, key)
     return _grouped(observations.take(source[order]), source[order], key[order])
+
+
+def joined_rows(parts: Sequence[VoxelRows]) -> VoxelRows:
+    """Put rows of different voxels below each other; where they came from is not kept."""
+    if len(parts) == 1:
+        return parts[0]
+    n_rows = np.cumsum([0, *(len(part) for part in parts)])
+    n_voxels = np.cumsum([0, *(part.n_voxels for part in parts)])
+    return VoxelRows(
+        concatenate([part.observations for part in parts]),
+        np.full(n_rows[-1], -1),
+        np.concatenate([part.start + n for part, n in zip(parts, n_rows[:-1], strict=True)]),
+        np.concatenate([part.voxel + n for part, n in zip(parts, n_voxels[:-1], strict=True)]),
+    )
 
 
 def _grouped(observations: Observations, source: np.ndarray, key: np.ndarray) -> VoxelRows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,10 +11,11 @@ import numpy as np
 from unstill.errors import InputError, UnstillWarning
 from unstill.maps.observations import Observations
 from unstill.reduction.error_model import ErrorModel
+from unstill.reduction.row_pool import MemoryRows, RowPool
 from unstill.reduction.scaling.bad_ranges import (
     BadRange,
     BlockStatistics,
-    block_statistics,
+    BlockSums,
     find_bad_ranges,
     rows_in,
 )
@@ -22,22 +23,25 @@ from unstill.reduction.scaling.component import Component
 from unstill.reduction.scaling.fit import (
     Fitted,
     Round,
-    State,
     begin,
-    chi_square,
     fit_components,
     settle,
 )
 from unstill.reduction.scaling.gauge import lowest_floor
-from unstill.reduction.scaling.intensities import Prediction
+from unstill.reduction.scaling.intensities import Prediction, shell_curve
+from unstill.reduction.scaling.judge import Judged, judge_rows, predicted_by
 from unstill.reduction.scaling.knots import make_component, measure_extent
 from unstill.reduction.scaling.model import ScaleModel
 from unstill.reduction.scaling.options import ScaleOptions
-from unstill.reduction.scaling.outliers import BAD_RANGE, reasons, residuals
+from unstill.reduction.scaling.outliers import BAD_RANGE
 from unstill.reduction.scaling.prescale import prescale
-from unstill.reduction.scaling.rows import VoxelRows, random_voxels, voxel_rows
+from unstill.reduction.scaling.rows import VoxelRows
+from unstill.reduction.scaling.sample import Counted, SortedSlabs, count_rows, draw_voxels
 from unstill.reduction.scaling.select import MOST_ROWS, choose_components
 from unstill.shapes import Float, Integer
+
+Watch = Callable[[Observations, np.ndarray, np.ndarray], None]
+"""Sees the rows of a slab, why they are left out (0: they are not), and their residuals."""
 
 _FEWEST_MATES = 50
 _NAMES = {"a": "absorption", "c": "offset", "d": "detector"}
@@ -59,7 +63,8 @@ class ScaleResult:
         row of the voxel is left to compare with.
     intensity
         ``(n,)`` merged intensity of the voxel of each row; NaN for rows that
-        cannot be used.
+        cannot be used. Rows that are not in memory have neither this nor
+        ``residual``.
     error_model
         Variance of expected counts.
     chi2
@@ -135,55 +140,103 @@ def scale_observations(
     Meisburger, S. P., Case, D. A. & Ando, N. (2020). *Nat. Commun.* 11, 1271.
     https://doi.org/10.1038/s41467-020-14933-6
     """
+    pool = MemoryRows(observations)
+    return scale_pool(pool, options, seed=seed, progress=progress)
+
+
+def scale_pool(
+    pool: RowPool,
+    options: ScaleOptions | None = None,
+    *,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+    watch: Watch | None = None,
+) -> ScaleResult:
+    """Fit scales to rows that are read slab by slab; see :func:`scale_observations`.
+
+    The surfaces, the error model and the spread by resolution come from whole
+    voxels of about ``max_rows`` rows, drawn by a hash of the voxel; then all
+    rows are judged, slab by slab. The result does not depend on the slabs.
+
+    Parameters
+    ----------
+    pool
+        The rows. Where they are not in memory ``residual`` and ``intensity`` of the
+        result are empty.
+    options, seed, progress
+        As of :func:`scale_observations`.
+    watch
+        Called for each slab with its rows, why they are left out, and their residuals.
+    """
     options = ScaleOptions() if options is None else options
-    result = _scaled(observations, options, seed, progress)
-    if not (options.reject_bad_ranges and result.bad_ranges):
-        return result
-    bad = rows_in(observations, result.bad_ranges)
-    again = _scaled(
-        observations.replace(exposure=np.where(bad, 0.0, observations.exposure)),
-        options,
-        seed,
-        progress,
-    )
-    return replace(
-        again,
-        rejected=np.where(bad, np.int8(BAD_RANGE), again.rejected),
-        blocks=result.blocks,
-        bad_ranges=result.bad_ranges,
-    )
+    if options.reject_bad_ranges:
+        # Who watches shall see each row once.
+        result = _scaled(pool, options, seed, progress, None)
+        if result.bad_ranges:
+            better = WithoutRanges(pool, result.bad_ranges)
+            again = _scaled(better, options, seed, progress, watch)
+            return replace(again, blocks=result.blocks, bad_ranges=result.bad_ranges)
+        if watch is None:
+            return result
+    return _scaled(pool, options, seed, progress, watch)
+
+
+@dataclass(frozen=True, eq=False)
+class WithoutRanges:
+    """Rows of a pool, those of bad ranges without exposure."""
+
+    pool: RowPool
+    ranges: tuple[BadRange, ...]
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return self.pool.n_rows
+
+    @property
+    def in_memory(self) -> bool:
+        """As the rows are."""
+        return self.pool.in_memory
+
+    def slabs(self) -> Iterator[tuple[slice, Observations]]:
+        """Yield slab after slab."""
+        for places, rows in self.pool.slabs():
+            bad = rows_in(rows, self.ranges)
+            yield places, rows.replace(exposure=np.where(bad, 0.0, rows.exposure))
+
+    def mark(self, rows: Observations, rejected: np.ndarray) -> np.ndarray:
+        """Name the reason for rows of bad ranges."""
+        marked: np.ndarray = np.where(rows_in(rows, self.ranges), np.int8(BAD_RANGE), rejected)
+        return marked
 
 
 def _scaled(
-    observations: Observations,
+    pool: RowPool,
     options: ScaleOptions,
     seed: int,
     progress: Callable[[str], None] | None,
+    watch: Watch | None,
 ) -> ScaleResult:
-    rows = voxel_rows(observations)
-    if len(rows) == 0:
+    slabs = SortedSlabs(pool)
+    counted = count_rows(slabs)
+    if counted.usable == 0:
         raise InputError(
             "no observation can be scaled",
-            found=f"{len(observations)} rows, none with exposure and finite numbers",
+            found=f"{pool.n_rows} rows, none with exposure and finite numbers",
             fix="check exposure times and masks",
         )
-    mates = rows.multiplicity() > 1
-    if int(mates.sum()) < _FEWEST_MATES or options.scale == "off":
-        return _unscaled(observations, rows, int(mates.sum()), options)
-    part = _part_to_fit(rows, mates, options, seed)
-    components, gains = _components(part, options, seed, progress)
-    fitted = fit_components(components, part, options, progress=progress)
-    model = _model(fitted, part, observations)
-    return _judged(observations, rows, model, fitted, options, gains)
-
-
-def _part_to_fit(
-    rows: VoxelRows, mates: np.ndarray, options: ScaleOptions, seed: int
-) -> VoxelRows:
-    part = rows.take_voxels(mates)
-    if len(part) > options.max_rows:
-        part = part.take_voxels(random_voxels(part, options.max_rows / len(part), seed))
-    return part
+    unscaled = counted.with_mates < _FEWEST_MATES or options.scale == "off"
+    n_rows = counted.usable if unscaled else counted.with_mates
+    part = draw_voxels(slabs, n_rows, options.max_rows, seed, lonely=unscaled)
+    gains: Mapping[str, float] = {}
+    if unscaled:
+        fitted, names = _unscaled(counted, part, options), counted.sweep_names
+    else:
+        components, gains = _components(part, options, seed, progress)
+        fitted = fit_components(components, part, options, progress=progress)
+        names = part.observations.sweep_names
+    model = _model(fitted, names)
+    return _judged(slabs, part, model, fitted, options, gains, watch)
 
 
 def _components(
@@ -224,10 +277,10 @@ def _rough(options: ScaleOptions) -> ScaleOptions:
     return replace(options, max_rounds=2)
 
 
-def _model(fitted: Fitted, rows: VoxelRows, observations: Observations) -> ScaleModel:
+def _model(fitted: Fitted, names: Sequence[str]) -> ScaleModel:
     parts = fitted.components
     n_keys = parts["b"].track.n_keys if parts["b"].track is not None else 1
-    names = tuple(observations.sweep_names)
+    names = tuple(names)
     names += tuple(f"sweep {number + 1}" for number in range(len(names), n_keys))
     floor = _floor(fitted) if "c" in parts else None
     return ScaleModel(
@@ -247,63 +300,80 @@ def _floor(fitted: Fitted) -> np.ndarray:
 
 
 def _judged(
-    observations: Observations,
-    rows: VoxelRows,
+    slabs: SortedSlabs,
+    part: VoxelRows,
     model: ScaleModel,
     fitted: Fitted,
     options: ScaleOptions,
     gains: Mapping[str, float],
+    watch: Watch | None,
 ) -> ScaleResult:
     """Apply the scales to all rows, and judge every row by its mates."""
-    table = rows.observations
-    scale, offset = model.scale_and_offset(table)
-    predicted = Prediction(table.exposure * scale, table.background + table.exposure * offset)
-    state = begin(rows, predicted)
-    state = State(predicted, state.expected, state.merged, fitted.state.error_model, state.kept)
-    state = settle(rows, state, options)
-    found = residuals(rows, predicted, state.expected, state.merged, state.error_model)
-    chi2, freedom = chi_square(rows, state)
-    rejected = _spread(observations, rows, reasons(state.kept, found.z), np.int8(0))
-    residual = _spread(observations, rows, found.score, np.nan)
-    blocks = block_statistics(observations, model, rejected, residual)
+    state = begin(part, predicted_by(model, part))
+    state = replace(state, error_model=fitted.state.error_model, kept=fitted.state.kept)
+    state = settle(part, state, options)
+    curve = shell_curve(part, state.merged)
+    sums, book = BlockSums(), _Book(slabs.pool)
+    freedom = n_untested = 0
+    for places, table, rows in slabs:
+        found = judge_rows(rows, model, curve, state.error_model, options.outlier_sigma)
+        sums.add(rows.observations, found.reason, found.residual, found.square)
+        freedom, n_untested = freedom + found.freedom, n_untested + found.n_untested
+        rejected, residual = book.enter(places, table, rows, found)
+        if watch is not None:
+            watch(table, rejected, residual)
+    blocks = sums.result(model)
     return ScaleResult(
         model,
-        rejected,
-        residual,
-        _spread(observations, rows, state.merged.intensity[rows.voxel], np.nan),
+        book.rejected,
+        book.residual,
+        book.intensity,
         state.error_model,
-        chi2 / max(freedom, 1),
+        sums.square / max(freedom, 1),
         tuple(fitted.history),
-        int(np.count_nonzero(state.kept & np.isnan(found.score))),
+        n_untested,
         gains,
         blocks,
         tuple(find_bad_ranges(blocks, model.sweep_names)),
     )
 
 
-def _unscaled(
-    observations: Observations, rows: VoxelRows, n_mates: int, options: ScaleOptions
-) -> ScaleResult:
+class _Book:
+    """What was found of every row, in the order of the pool; a byte a row where they are many."""
+
+    def __init__(self, pool: RowPool) -> None:
+        self.pool = pool
+        n = pool.n_rows if pool.in_memory else 0
+        self.rejected = np.zeros(pool.n_rows, dtype=np.int8)
+        self.residual, self.intensity = np.full(n, np.nan), np.full(n, np.nan)
+
+    def enter(
+        self, places: slice, table: Observations, rows: VoxelRows, found: Judged
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Bring what was found of sorted rows back to the order of the table."""
+        rejected = np.zeros(len(table), dtype=np.int8)
+        rejected[rows.source] = found.reason
+        if isinstance(self.pool, WithoutRanges):
+            rejected = self.pool.mark(table, rejected)
+        residual = np.full(len(table), np.nan)
+        residual[rows.source] = found.residual
+        self.rejected[places] = rejected
+        if self.pool.in_memory:
+            self.residual[places] = residual
+            self.intensity[rows.source] = found.intensity
+        return rejected, residual
+
+
+def _unscaled(counted: Counted, part: VoxelRows, options: ScaleOptions) -> Fitted:
     if options.scale != "off":
         warnings.warn(
-            f"only {n_mates} of {rows.n_voxels} voxels are seen more than once: too few to "
-            "scale, so all scales are 1; measure more of reciprocal space twice, or lower the "
-            "divisions",
+            f"only {counted.with_mates} of {counted.voxels} voxels are seen more than once: too "
+            "few to scale, so all scales are 1; measure more of reciprocal space twice, or lower "
+            "the divisions",
             UnstillWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
-    table = rows.observations
-    extent = measure_extent(rows, np.zeros(len(rows)), options)
+    table = part.observations
+    extent = measure_extent(part, np.zeros(len(part)), options)
     b = make_component("b", extent, options)
-    fitted = Fitted({"b": b}, begin(rows, Prediction(table.exposure, table.background)), None, [])
-    model = _model(fitted, rows, observations)
-    return _judged(observations, rows, model, fitted, options, {})
-
-
-def _spread(
-    observations: Observations, rows: VoxelRows, values: np.ndarray, fill: object
-) -> np.ndarray:
-    """Bring values of sorted rows back to the order of the table."""
-    result = np.full(len(observations), fill, dtype=values.dtype)
-    result[rows.source] = values
-    return result
+    return Fitted({"b": b}, begin(part, Prediction(table.exposure, table.background)), None, [])

@@ -1,0 +1,79 @@
+"""Whole voxels drawn from rows that are read slab by slab."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from unstill.maps.observations import Observations
+from unstill.reduction.row_pool import RowPool
+from unstill.reduction.scaling.rows import VoxelRows, joined_rows, random_voxels, voxel_rows
+
+
+@dataclass(frozen=True, eq=False)
+class SortedSlabs:
+    """Slabs of a pool with their rows sorted by voxel; sorted once where they are in memory."""
+
+    pool: RowPool
+    _kept: list[VoxelRows] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[tuple[slice, Observations, VoxelRows]]:
+        for places, table in self.pool.slabs():
+            rows = self._kept[0] if self._kept else voxel_rows(table)
+            if self.pool.in_memory and not self._kept:
+                self._kept.append(rows)
+            yield places, table, rows
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Rows that can be used, those whose voxel has others, and voxels."""
+
+    usable: int
+    with_mates: int
+    voxels: int
+    sweep_names: tuple[str, ...]
+
+
+def count_rows(slabs: SortedSlabs) -> Counted:
+    """Count the rows of all slabs."""
+    usable = with_mates = voxels = 0
+    names: tuple[str, ...] = ()
+    for _, table, rows in slabs:
+        multiplicity = rows.multiplicity()
+        usable, voxels = usable + len(rows), voxels + rows.n_voxels
+        with_mates += int(multiplicity[multiplicity > 1].sum())
+        names = tuple(table.sweep_names)
+    return Counted(usable, with_mates, voxels, names)
+
+
+def draw_voxels(
+    slabs: SortedSlabs, n_rows: int, max_rows: int, seed: int, *, lonely: bool = False
+) -> VoxelRows:
+    """Return all rows of voxels with mates, or those of a random part of the voxels.
+
+    A voxel is drawn by a hash of its index and the seed, so that the same
+    voxels are drawn however they are cut into slabs.
+
+    Parameters
+    ----------
+    slabs
+        Where they come from.
+    n_rows
+        Rows that there are to draw from.
+    max_rows
+        About so many rows at most.
+    seed
+        Of the draw.
+    lonely
+        Draw from voxels without mates too.
+    """
+    parts = []
+    for _, _, rows in slabs:
+        part = rows if lonely else rows.take_voxels(rows.multiplicity() > 1)
+        if n_rows > max_rows:
+            part = part.take_voxels(random_voxels(part, max_rows / n_rows, seed))
+        if len(part):
+            parts.append(part)
+    # A hash may draw none of very few.
+    return joined_rows(parts) if parts else draw_voxels(slabs, n_rows, n_rows, seed, lonely=lonely)
