@@ -145,6 +145,10 @@ def test_one_answer_however_many_divisions_are_meant(sweep: Simulated, tmp_path:
     assert "--scale takes a, b, c, d" in run.stderr
     run = unstill(sweep.expt, "--until", "map", "--only", "map", "-o", tmp_path)
     assert run.exit_code == 2
+    # What the shell makes of a pattern without quotes.
+    run = unstill(sweep.expt, "--images", "a_1.cbf", "a_2.cbf", "-o", tmp_path)
+    assert run.exit_code == 2
+    assert "in quotes" in run.stderr
 
 
 def test_images_stand_elsewhere(sweep: Simulated, tmp_path: Path) -> None:

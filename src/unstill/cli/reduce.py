@@ -196,9 +196,17 @@ def reduce(
         _finish(verb, run, found, clock)
 
 
+_IMAGES = (".cbf", ".img", ".h5", ".nxs", ".tif", ".tiff", ".gz")
+
+
 def _check_usage(given: dict[str, Any]) -> None:
     if given["until"] is not None and given["only"] is not None:
         raise typer.BadParameter("give --until or --only, not both")
+    strays = [path for path in given["experiments"] if path.suffix.lower() in _IMAGES]
+    if strays and given["images"]:
+        raise typer.BadParameter(
+            f"{strays[0]} is an image: put the pattern of --images in quotes, or repeat --images"
+        )
     if given["follow"] and given["only"] is not None:
         raise typer.BadParameter("--follow goes with --until, not with --only")
 

@@ -36,7 +36,9 @@ class FramesParameters:
 class CheckParameters:
     """How frames are looked at before they are integrated."""
 
-    max_frames: int = _is(20, "frames of a sweep that are looked at, evenly spread")
+    max_frames: int = _is(
+        16, "frames of a sweep that are looked at, evenly spread; those of the peaks, to read once"
+    )
 
 
 @dataclass(frozen=True)
