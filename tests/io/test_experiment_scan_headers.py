@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from scipy.ndimage import uniform_filter
 from test_experiment_dials_expt import small_sweep
 
 from unstill.errors import InputError, UnstillWarning
 from unstill.experiment import (
+    INVALID,
     Detector,
     Experiment,
     FrameHeader,
@@ -76,7 +78,9 @@ def sweep(n_frames: int = 4, **scan: Any) -> Experiment:
     one = small_sweep(n_frames, drifts=False)
     assert one.scan is not None
     given = {"exposure_times": np.full(n_frames, 0.1)} | scan
-    return one.replace(scan=replace(one.scan, **given))
+    # Files of gain and pedestal have their own tests.
+    images = replace(one.images, gain="", pedestal="")
+    return one.replace(scan=replace(one.scan, **given), images=images)
 
 
 def silently(call: Callable[[], Experiment]) -> Experiment:
@@ -287,6 +291,37 @@ def test_missing_images_in_the_middle_are_named() -> None:
     )
     with pytest.raises(InputError, match="no image 9 between 7 and 10"):
         match_frames(sweep(), holed)
+
+
+def test_images_after_a_gap_keep_their_angles(tmp_path: Path) -> None:
+    """Without the first image and one in the middle, nothing moves by a frame."""
+    one = sweep(6, first_image=1)
+    panels = (replace(one.detector.panels[0], offset=(0, 0)),)
+    one = one.replace(detector=Detector(panels))
+    for number in (2, 3, 5, 6):
+        tifffile.imwrite(tmp_path / f"a_{number}.tif", np.full(panels[0].shape, number, "i4"))
+    with pytest.warns(UnstillWarning, match="number 4"):
+        source = open_frames(str(tmp_path / "a_*.tif"), detector=one.detector)
+    with pytest.warns(UnstillWarning, match="images 2 to 6 only, of 1 to 6"):
+        matched = match_frames(one, source)
+    assert matched is not None
+    experiment, part = matched
+    assert experiment.scan is not None
+    assert (experiment.scan.first_image, experiment.n_frames, part.n_frames) == (2, 5, 5)
+    assert [part.read(i)[0][0, 0] for i in range(5)] == [2, 3, INVALID, 5, 6]
+    assert experiment.phi(3.5) == one.phi(4.5)
+
+
+def test_frames_without_a_file_say_nothing_of_the_sweep() -> None:
+    source = frames(5, start=40.0, exposure_time=0.5)
+    headers = list(source.headers)
+    headers[0] = headers[2] = FrameHeader()
+    holed = replace(source, headers=tuple(headers))
+    with pytest.warns(UnstillWarning, match="contradict"):
+        found = reconcile_scan(sweep(5), holed)
+    assert found.scan is not None
+    assert found.scan.phi_start == pytest.approx(40.0, abs=1e-6)
+    assert found.scan.exposure_times.tolist() == [0.5] * 5
 
 
 def test_frames_of_one_file_are_counted_from_image_one() -> None:

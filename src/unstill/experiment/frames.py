@@ -38,7 +38,9 @@ class FrameHeader:
     transmission
         Share of the beam that filters let through.
     count_cutoff
-        Largest count that can be trusted.
+        Largest pixel value that can be trusted.
+    gain, pedestal
+        Pixel value of one photon more, and of no photon.
     thickness
         Of the sensor (mm).
     material
@@ -61,6 +63,8 @@ class FrameHeader:
     image_size: tuple[int, int] | None = None
     transmission: float | None = None
     count_cutoff: float | None = None
+    gain: float | None = None
+    pedestal: float | None = None
     thickness: float | None = None
     material: str | None = None
     detector: str | None = None

@@ -18,6 +18,7 @@ from unstill.experiment import (
     Scan,
 )
 from unstill.experiment.attenuation import sensor_mu
+from unstill.io.photon_values import with_photon_values
 
 Prefer = Literal["header", "expt"]
 
@@ -48,8 +49,8 @@ def reconcile_scan(
 
     Compares angles, exposure times, distance, wavelength, image size and the
     number of frames. Where a header contradicts the scan it wins, with a
-    warning that gives both values. A missing exposure time, transmission or
-    sensor thickness is taken from the header.
+    warning that gives both values. A missing exposure time, transmission, sensor
+    thickness, gain or pedestal is taken from the header.
 
     Headers that give a rotation of 0 and angles that advance from frame to
     frame are believed to the letter: stills at equal steps, at the angle
@@ -75,17 +76,19 @@ def reconcile_scan(
     ------
     InputError
         If there are no images, they have another size than the detector, there
-        are more than the scan has, or nothing gives an exposure time.
+        are more than the scan has, nothing gives an exposure time, or a file with
+        the gain or the pedestal is missing or cannot be applied.
     """
     _check_shapes(experiment, source)
     headers = _sampled_headers(source)
-    first = headers[0]
+    first = next(iter(headers.values()))
     experiment = _with_frame_count(experiment, source)
     if experiment.scan is not None and not experiment.is_still:
         experiment = _with_angles(experiment, headers, prefer)
     _tell_of_distance(experiment, first)
     _tell_of_wavelength(experiment, first)
     experiment = _with_beam_and_sensor(experiment, first)
+    experiment = with_photon_values(experiment, first)
     return _with_exposure(experiment, headers, source, prefer)
 
 
@@ -111,11 +114,15 @@ def _sizes(shapes: tuple[tuple[int, int], ...]) -> str:
 
 
 def _sampled_headers(source: FrameSource) -> dict[int, FrameHeader]:
+    """Headers by frame; those of frames without a file say nothing and are left out."""
     n = source.n_frames
-    if n <= _ALL_HEADERS:
-        return {i: source.header(i) for i in range(n)}
-    picked = {0, 1, n - 1, *np.linspace(0, n - 1, 16).astype(int).tolist()}
-    return {i: source.header(i) for i in sorted(picked)}
+    picked = set(range(n))
+    if n > _ALL_HEADERS:
+        picked = {0, 1, n - 1, *np.linspace(0, n - 1, 16).astype(int).tolist()}
+    headers = {i: source.header(i) for i in sorted(picked)}
+    silent = FrameHeader()
+    told = {i: header for i, header in headers.items() if header != silent}
+    return told or headers
 
 
 def _with_frame_count(experiment: Experiment, source: FrameSource) -> Experiment:
@@ -174,16 +181,17 @@ def _with_angles(
 def _header_angles(headers: dict[int, FrameHeader]) -> _Angles | None:
     """Start, step and width from headers; ``None`` where they give no angle."""
     at = {i: h.phi_start for i, h in headers.items() if h.phi_start is not None}
-    if 0 not in at:
+    if not at:
         return None
-    start, width = at[0], headers[0].phi_width
-    last = max(at)
-    if last == 0:
-        return _Angles(start, width or None, width)
-    nearest = min(i for i in at if i > 0)
-    step = _wrapped(at[nearest] - start) / nearest
+    first, last = min(at), max(at)
+    width = headers[first].phi_width
+    if last == first:
+        return _Angles(at[first] - first * (width or 0.0), width or None, width)
+    nearest = min(i for i in at if i > first)
+    step = _wrapped(at[nearest] - at[first]) / (nearest - first)
     # The last frame makes up for the few decimals that headers have.
-    step += _wrapped(at[last] - start - step * last) / last
+    step += _wrapped(at[last] - at[first] - step * (last - first)) / (last - first)
+    start = at[first] - step * first
     off = {i: _wrapped(phi - start - step * i) for i, phi in at.items()}
     worst = max(off, key=lambda i: abs(off[i]))
     if abs(off[worst]) > max(_ANGLE_TOLERANCE * abs(step), 0.011):
@@ -288,7 +296,7 @@ def _quietly(value: Callable[[], float]) -> float | None:
 def _with_exposure(
     experiment: Experiment, headers: dict[int, FrameHeader], source: FrameSource, prefer: Prefer
 ) -> Experiment:
-    scan, told = experiment.scan, headers[0].exposure_time
+    scan, told = experiment.scan, next(iter(headers.values())).exposure_time
     known = scan is not None and bool(np.all(scan.exposure_times > 0))
     if not known and not told:
         if experiment.is_still:
@@ -323,7 +331,12 @@ def _header_times(headers: dict[int, FrameHeader], source: FrameSource) -> np.nd
     if len(times) < source.n_frames and np.ptp(times) <= _TIME_TOLERANCE * times.max():
         return np.full(source.n_frames, times[0])
     if len(times) < source.n_frames:
-        times = np.array([source.header(i).exposure_time or 0.0 for i in range(source.n_frames)])
+        silent = FrameHeader()
+        every = [source.header(i) for i in range(source.n_frames)]
+        # A frame without a file counts nothing, whatever its time.
+        times = np.array(
+            [times[0] if one == silent else one.exposure_time or 0.0 for one in every]
+        )
     if times.min() <= 0:
         raise InputError(
             "the exposure time of some images is not known",

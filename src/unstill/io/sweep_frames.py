@@ -8,6 +8,7 @@ from pathlib import PurePath
 
 from unstill.errors import InputError, UnstillWarning
 from unstill.experiment import Experiment, FrameSource, FrameSubset
+from unstill.io.frames.image_files import ImageFiles
 
 
 def match_frames(
@@ -17,7 +18,8 @@ def match_frames(
 
     Images are told by the numbers in their file names, frames of one file that
     holds many by their order, image 1 first. A source without numbers and with
-    no more frames than the scan is taken as it is.
+    no more frames than the scan is taken as it is. Frames that a source has
+    although their files are missing stay, without a measurement.
 
     Parameters
     ----------
@@ -73,7 +75,8 @@ def _image_numbers(source: FrameSource) -> list[int]:
     """Numbers at the end of the file names; none unless every frame has its own file."""
     files = source.files()
     if len(files) != source.n_frames:
-        return []
+        # Frames without a file have a number too; one file of many frames knows none.
+        return list(source.image_numbers) if isinstance(source, ImageFiles) else []
     numbers = []
     for file in files:
         name = re.sub(r"\.(gz|bz2)$", "", PurePath(file).name)

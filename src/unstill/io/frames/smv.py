@@ -1,8 +1,8 @@
 """SMV images of ADSC and similar detectors, also gzipped.
 
 The header is text between braces, ``KEY=VALUE;``. A pixel at or above
-``CCD_IMAGE_SATURATION`` is overloaded. ``IMAGE_PEDESTAL`` is not subtracted; it
-is in the header's ``other``.
+``CCD_IMAGE_SATURATION`` is overloaded. ``IMAGE_PEDESTAL`` is not subtracted from the
+pixels; the header gives it as ``pedestal``, and ``GAIN`` as ``gain``.
 
 ``BEAM_CENTER_X`` and ``BEAM_CENTER_Y`` are in mm in the convention of MOSFLM, as
 ADSC writes them: X runs along the slow direction, Y along the fast one. Some
@@ -103,6 +103,8 @@ def read_smv_header(path: Path) -> FrameHeader:
             pixel_size=(pixel, pixel) if pixel else None,
             image_size=_image_size(path, said),
             count_cutoff=None if saturation is None else saturation - 1,
+            gain=_number(said, "GAIN") or None,
+            pedestal=_number(said, "IMAGE_PEDESTAL"),
             detector=" ".join(["ADSC", said["DETECTOR_SN"]]) if "DETECTOR_SN" in said else None,
             timestamp=said.get("DATE"),
             other=said,

@@ -174,6 +174,8 @@ def _panel(source: FrameSource, header: FrameHeader, hints: GeometryHints, beam:
         material=header.material or "",
         parallax=mu > 0,
         trusted_range=(_smallest_value(source), header.count_cutoff or 2.0**31 - 1),
+        gain=header.gain or 1.0,
+        pedestal=header.pedestal or 0.0,
     )
 
 
