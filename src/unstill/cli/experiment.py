@@ -143,7 +143,7 @@ def _with_images(experiment: Experiment, pattern: str) -> Experiment:
     holds_number = "#" in pattern
     paths = () if holds_number else tuple(sorted(glob(pattern)))  # noqa: PTH207
     if not holds_number and not paths:
-        raise InputError("no image matches the pattern", found=pattern, fix="check the path")
+        raise InputError("no image matches the pattern", found=repr(pattern), fix="check the path")
     images = ImageSet(
         template=pattern if holds_number else "",
         paths=paths,

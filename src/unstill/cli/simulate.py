@@ -154,11 +154,15 @@ def images(
     if phi_step == 0:
         raise typer.BadParameter("--phi-step must not be 0; use --stills for stills")
     wrong = _wrong_background(wrong_background)
-    tripped = _frames_of(beam_trip)
+    if wrong is not None and not background:
+        raise typer.BadParameter("--wrong-background needs --background")
+    if not 0 < distance + distance_error < float("inf"):
+        raise typer.BadParameter("--distance-error leaves no distance")
+    tripped = _frames_of(beam_trip, frames)
     parameters = {
         name: value
         for name, value in locals().items()
-        if name not in ("as_json", "debug", "wrong")
+        if name not in ("as_json", "debug", "wrong", "tripped")
     }
     with Verb("simulate images", as_json=as_json, debug=debug) as verb:
         from unstill.parallel import cpu_count
@@ -376,8 +380,11 @@ def _wrong_background(text: str) -> WrongBackground | None:
     return WrongBackground(**given)
 
 
-def _frames_of(text: str) -> tuple[int, ...]:
+def _frames_of(text: str, n_frames: int) -> tuple[int, ...]:
     try:
-        return tuple(int(item) for item in text.split(",") if item.strip())
+        found = tuple(int(item) for item in text.split(",") if item.strip())
     except ValueError as error:
         raise typer.BadParameter("--beam-trip must be frames such as 12,13") from error
+    if any(not 0 <= frame < n_frames for frame in found):
+        raise typer.BadParameter(f"--beam-trip must be frames from 0 to {n_frames - 1}")
+    return found

@@ -16,6 +16,9 @@ Rectangle = tuple[int, int, int, int]
 _LARGEST = 1_000_000
 """Pixels along a side, and mm from the sample; more is damage in a file."""
 
+_NEAREST = 1e-3
+"""mm from the sample to the plane of a panel."""
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -58,8 +61,8 @@ class Panel:
     Raises
     ------
     InputError
-        If sizes are not positive, the panel is nowhere near the sample, an axis
-        has no length, or the axes are not at right angles.
+        If sizes are not positive, the panel is nowhere near the sample or in one
+        plane with it, an axis has no length, or the axes are not at right angles.
     """
 
     origin: Vector
@@ -100,6 +103,12 @@ class Panel:
                 "the axes of a panel are not at right angles",
                 found=f"fast {self.fast_axis}, slow {self.slow_axis}",
                 fix="give two directions at right angles to each other",
+            )
+        if self.distance < _NEAREST:
+            raise InputError(
+                "the plane of a panel goes through the sample",
+                found=f"origin {self.origin} mm, fast {self.fast_axis}, slow {self.slow_axis}",
+                fix="give the distance from the sample to the panel in its origin",
             )
 
     @property

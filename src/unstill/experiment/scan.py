@@ -59,11 +59,17 @@ class Scan:
         if times.size == 1:
             times = np.full(self.n_frames, times[0])
         object.__setattr__(self, "exposure_times", times)
-        if times.shape != (self.n_frames,) or not np.all(np.isfinite(times)) or times.min() < 0:
+        if times.shape != (self.n_frames,):
             raise InputError(
                 "the exposure times do not match the frames of the scan",
                 found=f"{times.size} times for {self.n_frames} frames",
                 fix="give one time in seconds a frame, or one for all",
+            )
+        if not np.all((times >= 0) & (times < np.inf)):
+            raise InputError(
+                "an exposure time is impossible",
+                found=f"{times[~((times >= 0) & (times < np.inf))][0]} seconds",
+                fix="give times in seconds, 0 where they are unknown",
             )
         if not np.all(np.isfinite([self.phi_start, self.phi_step, width])):
             raise InputError(

@@ -32,6 +32,9 @@ _CHUNK = 1 << 17
 _KEPT_PIXELS = 8_000_000
 """Detectors up to this size keep their tables; larger ones compute them with every frame."""
 
+_MOST_PHOTONS = 1e15
+_LARGEST_VALUE = 2**31 - 2
+
 Background = Callable[[Places, Angle], "np.ndarray | float"]
 
 
@@ -140,12 +143,7 @@ class SimulatedFrames:
         for number, panel in enumerate(self.experiment.detector.panels):
             values = np.empty(panel.shape, dtype=np.int32)
             for rows, mean in self._means(number, index):
-                if not mean.min() >= 0:
-                    raise InputError(
-                        "the mean count of a pixel is negative or not a number",
-                        found=f"{mean.min():g} photons in frame {index}",
-                        fix="give a background and effects that are never negative",
-                    )
+                _check_mean(mean, index)
                 counts = rng.poisson(mean)
                 values[rows] = _as_values(counts, panel)
             _mask(values, panel)
@@ -373,13 +371,30 @@ def beam_center(experiment: Experiment) -> tuple[float, float]:
     )
 
 
+def _check_mean(mean: np.ndarray, index: int) -> None:
+    if not mean.min() >= 0:
+        raise InputError(
+            "the mean count of a pixel is negative or not a number",
+            found=f"{mean.min():g} photons in frame {index}",
+            fix="give a background and effects that are never negative",
+        )
+    if not mean.max() <= _MOST_PHOTONS:
+        raise InputError(
+            "a pixel would count more than any detector can",
+            found=f"{mean.max():g} photons in frame {index}",
+            fix="give fewer mean counts, a smaller background or a shorter exposure",
+        )
+
+
 def _as_values(counts: np.ndarray, panel: Panel) -> np.ndarray:
     """Pixel values of photons: gain, pedestal, and what is too much."""
     if panel.gain == 1 and panel.pedestal == 0:
         values = counts
     else:
         values = np.rint(counts * panel.gain + panel.pedestal)
-    found: np.ndarray = np.where(values > panel.trusted_range[1], OVERLOADED, values)
+    # A geometry may trust more than an int32 holds.
+    top = min(panel.trusted_range[1], _LARGEST_VALUE)
+    found: np.ndarray = np.where(values > top, OVERLOADED, values)
     return found.astype(np.int32)
 
 
