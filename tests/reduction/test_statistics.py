@@ -12,10 +12,14 @@ from test_halves import EVERY
 from unstill.crystal import HklGrid
 from unstill.crystal.symmetry import index_operations, map_to_asu
 from unstill.errors import InputError
+from unstill.maps.bragg import mask_bragg
+from unstill.maps.common_split import split_on_common_mask
 from unstill.maps.correlation import pearson
+from unstill.maps.correlation_interval import correlation_interval
 from unstill.reduction.merge import merge_observations
 from unstill.reduction.statistics import cc_star, merging_statistics
 from unstill.reduction.unique_voxels import unique_by_shell
+from unstill.reduction.voxel_split import interval_of, split_voxels
 
 
 def merged_of(drawn, **options):
@@ -104,3 +108,22 @@ def test_too_few_voxels_give_no_correlation_and_no_error():
 def test_limits_without_voxels_are_refused():
     with pytest.raises(InputError, match="no voxel"):
         merging_statistics(merged_of(draw(d_min=4.0)), d_min=30.0, d_max=31.0)
+
+
+def test_tables_are_split_as_boxes_are():
+    merged = merged_of(draw(d_min=2.2, counts=30))
+    usable = np.all(np.isfinite(merged.half_sigma[:2]), axis=0)
+    found = split_voxels(
+        merged, (merged.half_intensity[0], merged.half_intensity[1]), usable, d_max=12.0
+    )
+    boxes = [merged.to_map(expand=False, half=half) for half in (0, 1)]
+    common = split_on_common_mask(*boxes, d_max=12.0)
+    np.testing.assert_allclose(found.parts[0], common.aniso_a(), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found.parts[1], common.aniso_b(), rtol=1e-9, atol=1e-12)
+    assert interval_of(merged, found) == pytest.approx(correlation_interval(common), rel=1e-9)
+    off = [mask_bragg(box) for box in boxes]
+    overall = merging_statistics(merged, d_max=12.0, interval=False).overall
+    whole = split_on_common_mask(*off, d_max=12.0)
+    assert overall.cc_half_off_bragg == pytest.approx(
+        pearson(whole.aniso_a(), whole.aniso_b()), rel=1e-9
+    )

@@ -6,6 +6,7 @@ import numpy as np
 
 from unstill.maps.blocks import N_BLOCKS, bootstrap_weights, reciprocal_blocks
 from unstill.maps.common_split import CommonSplit
+from unstill.shapes import Float, Int
 
 
 def correlation_interval(
@@ -34,11 +35,38 @@ def correlation_interval(
     """
     used = common.usable
     label = reciprocal_blocks(common.a, n_blocks=n_blocks, usable=used)[used]
+    a, b = common.aniso_a().astype(float), common.aniso_b().astype(float)
+    return bootstrap_interval(label, a, b, n_draws=n_draws, seed=seed)
+
+
+def bootstrap_interval(
+    label: Int[np.ndarray, " voxels"],
+    a: Float[np.ndarray, " voxels"],
+    b: Float[np.ndarray, " voxels"],
+    *,
+    n_draws: int = 400,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """95 % interval of the correlation of two columns, from a bootstrap over blocks of voxels.
+
+    Parameters
+    ----------
+    label
+        ``(n,)`` block of each voxel.
+    a, b
+        ``(n,)`` anisotropic intensities.
+    n_draws, seed
+        Draws of blocks with replacement, and their seed.
+
+    Returns
+    -------
+    low, high
+        2.5 and 97.5 percentiles; NaN if there are no two blocks.
+    """
     _, label = np.unique(label, return_inverse=True)
     number = int(label.max(initial=-1)) + 1
     if number < 2:
         return float("nan"), float("nan")
-    a, b = common.aniso_a().astype(float), common.aniso_b().astype(float)
     moments = np.stack(
         [
             np.bincount(label, weights=values, minlength=number)

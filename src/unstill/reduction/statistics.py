@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 
 from unstill.errors import InputError
-from unstill.maps.bragg import mask_bragg
-from unstill.maps.common_split import CommonSplit, split_on_common_mask
 from unstill.maps.correlation import MIN_VOXELS, pearson
-from unstill.maps.correlation_interval import correlation_interval
 from unstill.reduction.merged import Merged
 from unstill.reduction.unique_voxels import unique_by_shell
+from unstill.reduction.voxel_split import VoxelSplit, interval_of, split_voxels
 from unstill.shapes import Float, Int
 
 N_SHELLS = 20
@@ -175,7 +173,7 @@ def merging_statistics(
         )
     bounds = (float("nan"), float("nan"))
     if interval and random.split is not None:
-        bounds = correlation_interval(random.split)
+        bounds = interval_of(merged, random.split)
     return MergingStatistics(shells[0], tuple(shells[1:]), bounds)
 
 
@@ -199,7 +197,7 @@ class _HalfCorrelation:
 
     every: dict[int | None, tuple[float, int]]
     off_bragg: dict[int | None, tuple[float, int]]
-    split: CommonSplit | None
+    split: VoxelSplit | None
 
     def figure(self, number: int | None) -> tuple[float, float, int]:
         nothing = (float("nan"), 0)
@@ -268,14 +266,16 @@ def correlation_error(cc: float, n: int) -> float:
 
 
 def _halves(merged: Merged, pair: tuple[int, int], edges: np.ndarray) -> _HalfCorrelation:
-    a, b = (merged.to_map(expand=False, half=half) for half in pair)
-    d_limits = {"d_min": 1 / edges[-1], "d_max": _spacing(edges[0])}
+    columns = (merged.half_intensity[pair[0]], merged.half_intensity[pair[1]])
+    known = _known(merged, pair)
+    d_limits = _finite({"d_min": 1 / edges[-1], "d_max": _spacing(edges[0])})
     every, off_bragg, split = {}, {}, None
     try:
-        split = split_on_common_mask(a, b, **_finite(d_limits))
+        split = split_voxels(merged, columns, known, **d_limits)
         every = _by_shell(split, edges)
         if merged.divisions != (1, 1, 1):
-            off = split_on_common_mask(mask_bragg(a), mask_bragg(b), **_finite(d_limits))
+            bragg = np.all(merged.index % np.array(merged.divisions) == 0, axis=1)
+            off = split_voxels(merged, columns, known & ~bragg, **d_limits)
             off_bragg = _by_shell(off, edges)
     except InputError:
         # Too few voxels that both halves saw: there is no correlation to tell.
@@ -283,9 +283,16 @@ def _halves(merged: Merged, pair: tuple[int, int], edges: np.ndarray) -> _HalfCo
     return _HalfCorrelation(every, off_bragg, split)
 
 
-def _by_shell(split: CommonSplit, edges: np.ndarray) -> dict[int | None, tuple[float, int]]:
-    a, b = split.aniso_a(), split.aniso_b()
-    shell = _shell_of(split.s[split.usable], edges)
+def _known(merged: Merged, pair: tuple[int, int]) -> np.ndarray:
+    """Voxels of which both halves know the uncertainty."""
+    known: np.ndarray = np.isfinite(merged.half_sigma[pair[0]])
+    known &= np.isfinite(merged.half_sigma[pair[1]])
+    return known
+
+
+def _by_shell(split: VoxelSplit, edges: np.ndarray) -> dict[int | None, tuple[float, int]]:
+    a, b = split.parts
+    shell = _shell_of(split.s, edges)
     found: dict[int | None, tuple[float, int]] = {None: (pearson(a, b), len(a))}
     for number in range(len(edges) - 1):
         inside = shell == number
@@ -295,24 +302,18 @@ def _by_shell(split: CommonSplit, edges: np.ndarray) -> dict[int | None, tuple[f
 
 def _promised(merged: Merged, edges: np.ndarray) -> dict[int | None, float]:
     """CC1/2 that sigmas promise, by shell and over all, on voxels that both halves saw."""
-    whole = merged.to_map(expand=False)
-    one, other = (merged.to_map(expand=False, half=half) for half in (0, 1))
-    both = whole.replace(mask=whole.mask | one.mask | other.mask)
+    usable = _known(merged, (0, 1)) & np.isfinite(merged.sigma)
+    usable &= np.all(np.isfinite(merged.half_intensity[:2]), axis=0)
     try:
-        split = split_on_common_mask(both, both, d_min=1 / edges[-1])
+        split = split_voxels(merged, (merged.intensity,), usable, d_min=1 / edges[-1])
     except InputError:
         return {}
-    used = split.usable
+    used = split.voxels
     squares = [
-        squared[used]
-        for squared in (
-            split.split_a.anisotropic.intensity**2,
-            _square(whole.sigma),
-            _square(one.sigma),
-            _square(other.sigma),
-        )
+        split.parts[0] ** 2,
+        *(column[used] ** 2 for column in (merged.sigma, *merged.half_sigma[:2])),
     ]
-    shell = _shell_of(split.s[used], edges)
+    shell = _shell_of(split.s, edges)
     found: dict[int | None, float] = {None: _promise(*(_mean(square) for square in squares))}
     for number in range(len(edges) - 1):
         inside = shell == number
@@ -350,11 +351,6 @@ def _shell_of(s: Float[np.ndarray, " v"], edges: np.ndarray) -> Int[np.ndarray, 
     inside = (s >= edges[0] - slack) & (s <= edges[-1] + slack)
     shell: np.ndarray = np.where(inside, number, -1)
     return shell
-
-
-def _square(sigma: np.ndarray | None) -> np.ndarray:
-    squared: np.ndarray = np.square(np.asarray(sigma))
-    return squared
 
 
 def _finite(limits: dict[str, float]) -> dict[str, float]:
