@@ -23,6 +23,7 @@ from unstill.experiment import Lattice
 from unstill.io import read_map
 from unstill.io.image_writers.eiger import EigerWriter
 from unstill.maps.observations import concatenate
+from unstill.reduction import crystal_steps
 from unstill.reduction.follow import follow_run
 from unstill.reduction.integrate_step import block_files
 from unstill.reduction.observation_store import read_block
@@ -116,6 +117,15 @@ def test_bits_depend_neither_on_workers_nor_on_who_worked(
     changed = [name for name in here if here[name] != there[name]]
     # HDF5 notes no times; maps carry the provenance, which is the same too.
     assert changed == []
+
+
+def test_bits_do_not_depend_on_whether_rows_fit_into_memory(
+    small: Simulated, small_map: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crystal_steps, "ROWS_IN_MEMORY", 1000)
+    reduced(small.expt, tmp_path, until="map")
+    assert list((tmp_path / "steps").glob("rows-*/slab-*.rows"))
+    assert (tmp_path / "map.nxs").read_bytes() == (small_map / "map.nxs").read_bytes()
 
 
 CHILD = """

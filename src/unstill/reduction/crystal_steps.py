@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -22,6 +23,13 @@ from unstill.reduction.crystals import (
 )
 from unstill.reduction.integrate_step import coarse_blocks, sums_of
 from unstill.reduction.outcome import SweepOutcome
+from unstill.reduction.row_pool import (
+    ROWS_IN_MEMORY,
+    DiskRows,
+    MemoryRows,
+    RowPool,
+    write_rows,
+)
 from unstill.reduction.run import Run
 from unstill.reduction.sweep_steps import obtain_result
 
@@ -63,12 +71,27 @@ def crystals(run: Run) -> CrystalsFound:
     return found
 
 
-def observations_of(run: Run) -> Observations:
-    """Coarse observations of the crystals that go on, indexed alike."""
-    if "observations" not in run.memo:
-        run.memo["observations"] = _together(run, crystals(run))
-    rows: Observations = run.memo["observations"]
-    return rows
+def pool_of(run: Run) -> RowPool:
+    """Rows of the crystals that go on, indexed alike: few in memory, many on disk."""
+    if "pool" not in run.memo:
+        found = crystals(run)
+        total = sum(
+            sums_of(run, sweep).n_observations
+            for sweep in run.sweeps
+            if found.sweep_kept(sweep.number)
+        )
+        if total <= ROWS_IN_MEMORY:
+            run.memo["pool"] = MemoryRows(concatenate(list(_blocks(run))))
+        else:
+            unit = f"rows-{run.keys.of('crystals').digest[:20]}"
+            path = run.store.obtain(unit, lambda folder: _sorted(run, folder))
+            run.memo["pool"] = DiskRows(path)
+    pool: RowPool = run.memo["pool"]
+    return pool
+
+
+def _sorted(run: Run, folder: Path) -> None:
+    write_rows(lambda: _blocks(run), folder)
 
 
 def moved(run: Run, rows: Observations, sweep: int) -> Observations | None:
@@ -189,13 +212,12 @@ def _mean(cells: Sequence[Crystal]) -> Crystal:
     return Crystal((a, b, c, alpha, beta, gamma), cells[0].space_group)
 
 
-def _together(run: Run, found: CrystalsFound) -> Observations:
-    parts = []
+def _blocks(run: Run) -> Iterator[Observations]:
+    found = crystals(run)
     for sweep in run.sweeps:
         if not found.sweep_kept(sweep.number):
             continue
         for block in coarse_blocks(run, sweep):
             part = moved(run, block, sweep.number)
             assert part is not None  # kept
-            parts.append(part)
-    return concatenate(parts)
+            yield part

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from unstill.maps.observations import Observations, concatenate
-from unstill.reduction.crystal_steps import crystals, moved, observations_of
+from unstill.reduction.crystal_steps import crystals, moved
 from unstill.reduction.fine_map import write_fine_map
 from unstill.reduction.fine_slabs import Slabs
 from unstill.reduction.integrate_step import block_files
@@ -42,14 +42,15 @@ def fine_figures(run: Run) -> dict[str, Any]:
 def _write(run: Run, folder: Path) -> None:
     slabs = run_slabs(run)
     assert slabs is not None  # the step is off without
-    scales, merged = result_of(run, "scale").result, result_of(run, "merge")
+    scaled, merged = result_of(run, "scale"), result_of(run, "merge")
+    scales = scaled.result
     symmetry = run.parameters.merge.symmetry
     pieces = merge_slabs(
         _slabs(run, slabs),
         scales.model.scale_and_offset,
         expectation=merged.expectation,
         error_model=scales.error_model,
-        keep=_Kept(observations_of(run), scales.rejected),
+        keep=_Kept(scaled.left_out, run.parameters.integrate.divisions),
         symmetry=symmetry,
         friedel=symmetry,
         seed=run.parameters.seed,
@@ -94,10 +95,9 @@ def _of_sweep(run: Run, sweep: Sweep, slabs: Slabs, number: int) -> Iterator[Obs
 class _Kept:
     """Which fine rows do not lie in a coarse observation that was left out."""
 
-    def __init__(self, coarse: Observations, rejected: np.ndarray) -> None:
-        out = coarse.take(np.flatnonzero(np.asarray(rejected) > 0))
-        self.divisions = np.array(coarse.divisions)
-        self.out = np.unique(_names(out, out.index))
+    def __init__(self, left_out: np.ndarray, divisions: tuple[int, int, int]) -> None:
+        self.divisions = np.array(divisions)
+        self.out = np.unique(_packed(left_out))
 
     def __call__(self, rows: Observations) -> np.ndarray:
         if not len(self.out):
@@ -108,6 +108,9 @@ class _Kept:
 
 def _names(rows: Observations, index: np.ndarray) -> np.ndarray:
     """Name of the coarse observation of each row: sweep, block, panel and voxel."""
-    columns = [rows.sweep, rows.block, rows.panel, *np.asarray(index).T]
-    table = np.ascontiguousarray(np.stack(columns, axis=1).astype(np.int32))
-    return table.view([("", np.int32)] * table.shape[1]).ravel()
+    return _packed(np.stack([rows.sweep, rows.block, rows.panel, *index.T], axis=1))
+
+
+def _packed(table: np.ndarray) -> np.ndarray:
+    rows = np.ascontiguousarray(table.astype(np.int32))
+    return rows.view([("", np.int32)] * rows.shape[1]).ravel()

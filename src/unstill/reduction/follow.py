@@ -133,7 +133,7 @@ def _integrate(run: Run) -> None:
 
 def _fresh(run: Run, n_frames: list[int]) -> Run:
     sweeps = tuple(replace(sweep, limit=n) for sweep, n in zip(run.sweeps, n_frames, strict=True))
-    memo = {key: value for key, value in run.memo.items() if key != "observations"}
+    memo = {key: value for key, value in run.memo.items() if key != "pool"}
     return replace(run, sweeps=sweeps, memo=memo)
 
 

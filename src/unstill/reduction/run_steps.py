@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,12 +15,12 @@ from unstill.io.atomic import atomic_path
 from unstill.io.map_files import write_map
 from unstill.maps import IntensityMap
 from unstill.maps.observations import Observations
-from unstill.reduction.crystal_steps import observations_of
-from unstill.reduction.merge import merge_observations
+from unstill.reduction.crystal_steps import pool_of
+from unstill.reduction.merge_pool import merge_pool
 from unstill.reduction.merged import Merged
 from unstill.reduction.run import Run, remember
 from unstill.reduction.scaling.options import ScaleOptions
-from unstill.reduction.scaling.scale import ScaleResult, scale_observations
+from unstill.reduction.scaling.scale import ScaleResult, scale_pool
 from unstill.reduction.statistics import MergingStatistics, merging_statistics
 from unstill.reduction.steps import step_named
 from unstill.reduction.sweep_steps import obtain_result, result_of
@@ -38,11 +37,14 @@ class Scaled:
     result
         The scales.
     outliers
-        Columns of the observations that were left out.
+        Columns of the observations that were left out; the worst of too many.
+    left_out
+        ``(n, 6)`` sweep, block, panel and voxel of all of them.
     """
 
     result: ScaleResult
     outliers: dict[str, np.ndarray]
+    left_out: np.ndarray
 
 
 def scale(run: Run) -> Scaled:
@@ -51,9 +53,20 @@ def scale(run: Run) -> Scaled:
     def make() -> Scaled:
         given = dict(vars(run.parameters.scale))
         given["outlier_sigma"] = given["outlier_sigma"] or None
-        rows = observations_of(run)
-        result = scale_observations(rows, ScaleOptions(**given), seed=run.parameters.seed)
-        return Scaled(result, outlier_places(rows, result))
+        seen: list[dict[str, np.ndarray]] = []
+        result = scale_pool(
+            pool_of(run),
+            ScaleOptions(**given),
+            seed=run.parameters.seed,
+            watch=lambda rows, why, off: seen.append(_left_out(rows, why, off)),
+        )
+        table = {name: np.concatenate([part[name] for part in seen]) for name in seen[0]}
+        names = [table[name] for name in ("sweep", "block", "panel")]
+        left_out = np.column_stack([*names, table["index"]]).astype(np.int32)
+        # In an order that does not depend on how the rows were cut.
+        order = np.lexsort((*left_out.T, -np.abs(np.nan_to_num(table["residual"]))))
+        worst = {name: column[order[:_MOST_OUTLIERS]] for name, column in table.items()}
+        return Scaled(result, worst, left_out)
 
     found: Scaled = obtain_result(run, "scale", -1, make)
     return found
@@ -63,17 +76,16 @@ def merge(run: Run) -> Merged:
     """Merge the scaled observations."""
 
     def make() -> Merged:
-        rows, scales = observations_of(run), result_of(run, "scale").result
-        factor, offset = scales.model.scale_and_offset(rows)
-        return merge_observations(
-            rows,
-            factor,
-            offset,
-            keep=scales.rejected == 0,
+        scales = result_of(run, "scale").result
+        return merge_pool(
+            pool_of(run),
+            scales.model.scale_and_offset,
+            rejected=scales.rejected,
             error_model=scales.error_model,
             symmetry=run.parameters.merge.symmetry,
             friedel=run.parameters.merge.symmetry,
             seed=run.parameters.seed,
+            scratch=run.folder / "steps",
         )
 
     found: Merged = obtain_result(run, "merge", -1, make)
@@ -140,14 +152,11 @@ def publish(run: Run, name: str, folder: Path) -> Mapping[str, Path]:
     return published
 
 
-def outlier_places(rows: Observations, scales: ScaleResult) -> dict[str, np.ndarray]:
-    """Where observations were left out, and how far off they were; the worst of too many."""
-    out = np.flatnonzero(np.asarray(scales.rejected) > 0)
-    off = np.abs(np.nan_to_num(np.asarray(scales.residual)[out]))
-    out = np.sort(out[np.argsort(-off, kind="stable")[:_MOST_OUTLIERS]])
-    table: dict[str, Any] = {"why": np.asarray(scales.rejected)[out]}
-    table["residual"] = np.asarray(scales.residual)[out]
-    for column in ("sweep", "panel", "x", "y", "phi", "s", "counts"):
+def _left_out(rows: Observations, why: np.ndarray, residual: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns of the observations that are left out, and how far off they are."""
+    out = np.flatnonzero(np.asarray(why) > 0)
+    table: dict[str, np.ndarray] = {"why": np.asarray(why)[out], "residual": residual[out]}
+    for column in ("sweep", "block", "panel", "index", "x", "y", "phi", "s", "counts"):
         table[column] = getattr(rows, column)[out]
     table["hkl"] = rows.hkl()[out]
     return table
