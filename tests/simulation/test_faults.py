@@ -9,8 +9,12 @@ import pytest
 from simulated import CRYSTAL, make_frames
 
 from unstill.crystal.symmetry import laue_operations
+from unstill.errors import InputError
+from unstill.experiment import OVERLOADED, Detector
 from unstill.experiment.pixels import scattering_vectors
 from unstill.experiment.predict import predict_spots
+from unstill.io.frames.mini_cbf import read_cbf
+from unstill.io.image_writers import write_cbf
 from unstill.simulation.crossings import wrong_crossings
 from unstill.simulation.faults import ICE_SPACINGS, Faults, with_distance_error
 from unstill.simulation.outliers import Outliers
@@ -31,6 +35,28 @@ def test_hot_and_dead_pixels_are_the_same_in_every_frame():
         assert np.all(flat[dead] == 0)
         rest = np.delete(flat, hot)
         assert rest.max() < 50
+
+
+def test_bad_pixels_that_count_too_much_are_overloaded(tmp_path):
+    frames = make_frames()
+    (panel,) = frames.experiment.detector.panels
+    narrow = replace(panel, trusted_range=(0.0, 100.0))
+    experiment = frames.experiment.replace(detector=Detector((narrow,)))
+    frames = replace(
+        frames, experiment=experiment, faults=Faults(hot_pixels=5, hot_level=1e3, zingers=4.0)
+    )
+    (values,) = frames.read(0)
+    hot, _ = frames.faults.bad_pixels(values.size)
+    assert np.all(values.ravel()[hot] == OVERLOADED)
+    assert values.max() <= 100
+    write_cbf(tmp_path / "x.cbf", values, frames.header(0))
+    np.testing.assert_array_equal(read_cbf(tmp_path / "x.cbf"), values)
+
+
+def test_counts_beyond_any_detector_are_refused():
+    frames = replace(make_frames(), flux=1e30)
+    with pytest.raises(InputError, match="more than any detector can"):
+        frames.read(0)
 
 
 def test_zingers_strike_elsewhere_in_every_frame():

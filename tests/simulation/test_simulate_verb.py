@@ -61,6 +61,28 @@ def test_sweep_with_background_and_faults(tmp_path):
     assert json.loads(other.stdout)["error"]["what"] == "the folder holds another simulation"
 
 
+@pytest.mark.parametrize(
+    "change", [["--count-cutoff", "3"], ["--truth-divisions", "1", "1", "1"], ["--tilt", "0", "1"]]
+)
+def test_a_folder_goes_on_only_with_the_same_simulation(tmp_path, change):
+    options = [*CELL, "--frames", "1", "--no-bragg", "-o", str(tmp_path / "out")]
+    assert run(*options).exit_code == 0
+    found = run(*options, *change)
+    assert found.exit_code == 1
+    assert "another simulation" in found.output
+
+
+def test_the_truth_says_where_everything_was(tmp_path):
+    options = ["--frames", "1", "--no-bragg", "--distance-error", "7", "--drift", "0.5"]
+    assert run(*CELL, *options, "-o", str(tmp_path)).exit_code == 0
+    true = json.loads((tmp_path / "truth.json").read_text())["sweep"]["geometry"]
+    (said,) = read_experiments(tmp_path / "sweep.expt")
+    assert true["detector"]["panels"][0]["origin"][2] == pytest.approx(-200.0)
+    assert said.detector.panels[0].distance == pytest.approx(207.0)
+    np.testing.assert_allclose(true["a_matrix"], said.lattice.a_matrix, rtol=1e-9)
+    assert len(true["a_at_scan_points"]) == 2
+
+
 def test_another_seed_is_another_crystal_of_the_same_kind(tmp_path):
     truths = []
     for seed in ("1", "2"):
@@ -113,7 +135,10 @@ def test_bragg_peaks_of_a_model(tmp_path):
         ([*CELL, "--format", "jpeg"], 2, "--format"),
         ([*CELL, "--phi-step", "0"], 2, "--phi-step"),
         ([*CELL, "--wrong-background", "colour=2"], 2, "--wrong-background"),
+        ([*CELL, "--wrong-background", "exposure=2"], 2, "--background"),
         ([*CELL, "--beam-trip", "x"], 2, "--beam-trip"),
+        ([*CELL, "--beam-trip", "40"], 2, "--beam-trip"),
+        ([*CELL, "--distance-error", "-200"], 2, "--distance-error"),
         ([*CELL[:4], "--detector", "kodak"], 1, "unknown detector"),
         (["--unit-cell", "41,42,57", "--space-group", "P 43 21 2"], 1, "space group"),
     ],

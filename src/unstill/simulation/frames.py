@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unstill.errors import InputError
-from unstill.experiment import INVALID, OVERLOADED, Experiment, FrameHeader, Panel
+from unstill.experiment import INVALID, Experiment, FrameHeader, Panel
 from unstill.experiment.corrections import (
     air_transmission,
     polarization_factor,
@@ -17,6 +17,7 @@ from unstill.experiment.corrections import (
     solid_angle,
 )
 from unstill.experiment.pixels import DIALS_CENTER, scattering_vectors
+from unstill.simulation.bad_pixels import pixel_values, spoil_pixels
 from unstill.simulation.bragg import BraggPeaks
 from unstill.simulation.crossings import wrong_crossings
 from unstill.simulation.effects import Angle, Effects
@@ -33,7 +34,6 @@ _KEPT_PIXELS = 8_000_000
 """Detectors up to this size keep their tables; larger ones compute them with every frame."""
 
 _MOST_PHOTONS = 1e15
-_LARGEST_VALUE = 2**31 - 2
 
 Background = Callable[[Places, Angle], "np.ndarray | float"]
 
@@ -148,7 +148,7 @@ class SimulatedFrames:
                 values[rows] = _as_values(counts, panel)
             _mask(values, panel)
             frames.append(values)
-        self._spoil(frames, index)
+        spoil_pixels(frames, self.experiment.detector.panels, self.faults, self.seed, index)
         return tuple(frames)
 
     def expected(self, index: int) -> tuple[np.ndarray, ...]:
@@ -291,30 +291,6 @@ class SimulatedFrames:
         places = Places(number, x, y, np.sqrt(np.einsum("ijk,ijk->ij", s, s)))
         return slice(start, stop), s.reshape(-1, 3), response, places
 
-    def _spoil(self, frames: list[np.ndarray], index: int) -> None:
-        """Hot and dead pixels, zingers."""
-        faults = self.faults
-        if not (faults.hot_pixels or faults.dead_pixels or faults.zingers):
-            return
-        ends = np.cumsum([values.size for values in frames])
-        hot, dead = faults.bad_pixels(int(ends[-1]))
-        rng = np.random.default_rng([self.seed, 8, index])
-        struck = rng.integers(0, ends[-1], rng.poisson(faults.zingers))
-        for flat, photons in (
-            (hot, rng.poisson(faults.hot_level, len(hot))),
-            (struck, rng.integers(500, 5000, len(struck))),
-            (dead, None),
-        ):
-            for number, values in enumerate(frames):
-                panel = self.experiment.detector.panels[number]
-                inside = (flat < ends[number]) & (flat >= ends[number] - values.size)
-                place = flat[inside] - (ends[number] - values.size)
-                counted = values.reshape(-1)[place] >= 0
-                new = np.zeros(len(place)) if photons is None else photons[inside]
-                old = 0 if photons is None else values.reshape(-1)[place]
-                more = old + new * (1 if photons is None else panel.gain)
-                values.reshape(-1)[place[counted]] = np.asarray(more)[counted].astype(np.int32)
-
 
 def flux_for(
     experiment: Experiment, truth: Truth, mean_counts: float = 1.0, *, exposure_time: float = 0.1
@@ -392,10 +368,7 @@ def _as_values(counts: np.ndarray, panel: Panel) -> np.ndarray:
         values = counts
     else:
         values = np.rint(counts * panel.gain + panel.pedestal)
-    # A geometry may trust more than an int32 holds.
-    top = min(panel.trusted_range[1], _LARGEST_VALUE)
-    found: np.ndarray = np.where(values > top, OVERLOADED, values)
-    return found.astype(np.int32)
+    return pixel_values(values, panel)
 
 
 def _mask(values: np.ndarray, panel: Panel) -> None:

@@ -93,7 +93,11 @@ def write_simulation(
     OutputError
         If the folder holds another simulation, or a file cannot be written.
     """
-    record = {"sweep": truth_record(frames), "format": image_format}
+    record = {
+        "sweep": truth_record(frames),
+        "format": image_format,
+        "truth_grid": [truth_divisions, truth_d_min],
+    }
     if background is not None:
         record["background"] = truth_record(background)
     outputs = {"truth": folder / "truth.json"}
@@ -146,6 +150,7 @@ def write_still_simulation(
         "a_matrix": [_a_matrix(still.frames.experiment) for still in stills],
         "a_matrix_written": [_a_matrix(still.written) for still in stills],
         "format": image_format,
+        "truth_grid": [truth_divisions, truth_d_min],
     }
     outputs = {"truth": folder / "truth.json"}
     went_on = start_record(outputs["truth"], record)

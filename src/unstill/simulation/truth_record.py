@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from unstill.crystal import HklGrid
 from unstill.crystal.hkl_grid import Triple
 from unstill.errors import InputError
+from unstill.experiment import Experiment
 from unstill.maps import IntensityMap
 from unstill.simulation.frames import SimulatedFrames
 from unstill.simulation.places import places_at
@@ -82,6 +84,7 @@ def truth_record(frames: SimulatedFrames) -> dict[str, Any]:
         "n_steps": frames.n_steps,
         "exposure_time": frames.seconds(0),
         "transmission": experiment.beam.transmission,
+        "geometry": _geometry(experiment),
         "unit_cell": None if experiment.lattice is None else experiment.crystal.unit_cell,
         "space_group": None if experiment.lattice is None else experiment.crystal.space_group,
         "truth": None if frames.truth is None else frames.truth.as_dict(),
@@ -90,6 +93,19 @@ def truth_record(frames: SimulatedFrames) -> dict[str, Any]:
         "effects": frames.effects.as_dict(),
         "faults": frames.faults.as_dict(),
         "curves": effect_curves(frames),
+    }
+
+
+def _geometry(experiment: Experiment) -> dict[str, Any]:
+    """Where everything really was, whatever the geometry file says."""
+    lattice = experiment.lattice
+    models = (experiment.beam, experiment.detector, experiment.goniometer, experiment.scan)
+    return {
+        name: None if model is None else asdict(model)
+        for name, model in zip(("beam", "detector", "goniometer", "scan"), models, strict=True)
+    } | {
+        "a_matrix": None if lattice is None else lattice.a_matrix,
+        "a_at_scan_points": None if lattice is None else lattice.a_at_scan_points,
     }
 
 
