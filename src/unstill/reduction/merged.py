@@ -141,7 +141,7 @@ class Merged:
             A voxel whose rows were all rejected is masked with ``n_obs > 0``.
         """
         operations = self.operations if expand else self.operations[:1]
-        grid = self.grid if self.grid is not None else self._box(operations)
+        grid = self.grid if self.grid is not None else self.box(operations)
         return self.boxed(grid, half=half, expand=expand)
 
     def boxed(
@@ -186,7 +186,8 @@ class Merged:
     def _half(self, number: int) -> IntensityMap:
         return self.to_map(half=number)
 
-    def _box(self, operations: np.ndarray) -> HklGrid:
+    def box(self, operations: np.ndarray) -> HklGrid:
+        """Smallest box that holds all voxels and their mates under some operations."""
         low, high = np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64)
         first = True
         for operation in operations:
