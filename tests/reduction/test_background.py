@@ -183,3 +183,23 @@ def test_impossible_backgrounds_are_refused():
             divisions=(1, 1, 1),
             background=measure_background(experiment, source),
         )
+
+
+def test_steep_air_scatter_is_followed_and_its_total_is_kept():
+    y, x = np.mgrid[0:50, 0:50]
+    s = np.hypot(y - 25, x - 24) / 50
+    mean = 40 * np.exp(-s / 0.1) + 6 * np.exp(-((s - 0.3) ** 2) / 0.01) + 2
+    for exposure, tolerance in ((1.0, 0.15), (100.0, 0.03)):
+        counts = np.random.default_rng(8).poisson(mean * exposure)
+        fit = smooth_counts(counts, np.full(s.shape, exposure))
+        assert not np.any(fit.rejected)
+        assert fit.value.sum() * exposure == pytest.approx(counts.sum(), rel=0.003)
+        assert np.sqrt(np.mean((fit.value / mean - 1) ** 2)) < tolerance
+        assert np.sqrt(np.mean((fit.value - mean) ** 2 / fit.variance)) < 2
+
+
+def test_few_counts_are_not_followed_one_by_one():
+    counts = np.random.default_rng(9).poisson(0.1, (40, 40))
+    fit = smooth_counts(counts, np.ones(counts.shape))
+    assert fit.value == pytest.approx(counts.mean(), rel=0.4)
+    assert not np.any(fit.rejected)

@@ -17,7 +17,7 @@ from unstill.reduction.tables import PixelTables, pixel_tables
 from unstill.reduction.threshold import frame_limits, trusted_values, zone_rates
 
 MAX_NODES = 10_000
-"""Nodes a panel and angle; larger detectors get larger bins."""
+"""Nodes a panel and angle: about as many, so that large detectors get larger bins."""
 
 SPOT_HEADROOM = 3.0
 """A background is smooth: a pixel far above three times the rate of its zone is a spot."""
@@ -43,7 +43,8 @@ def measure_background(
     tables
         Of its detector; pixels that are masked there are left out.
     bin_pixels
-        Size of the bins on the detector (pixels).
+        Largest size of the bins on the detector (pixels); whole pixels, and about
+        ``MAX_NODES`` of them a panel: larger panels have larger bins, small ones smaller.
     bin_phi
         Size of the bins along the rotation (degrees). A sweep that turns less
         gives a background that does not depend on the angle.
@@ -71,7 +72,7 @@ def measure_background(
     for number, (x, y) in enumerate(zip(bins.x, bins.y, strict=True)):
         smoothed = _smooth(bins.counts[number], bins.exposure[number], smoothness)
         fits.extend(smoothed)
-        rate = np.stack([item.value for item in smoothed])
+        rate = np.stack([_nodes_of(item.value) for item in smoothed])
         variance = np.stack([item.variance for item in smoothed])
         panels.append(PanelBackground(x, y, rate, variance))
     _tell_outliers(fits)
@@ -98,10 +99,12 @@ class _Bins:
         x, y, counts = [], [], []
         for panel in experiment.detector.panels:
             slow, fast = panel.shape
-            size = max(bin_pixels, 1.0, np.sqrt(slow * fast / MAX_NODES))
+            # Whole pixels: the nodes then lie in the middle of their bins, at equal steps.
+            finest = int(np.ceil(np.sqrt(slow * fast / MAX_NODES)))
+            size = max(1, finest if bin_pixels <= 0 else min(finest, int(bin_pixels)))
             columns, rows = max(1, round(fast / size)), max(1, round(slow / size))
-            x.append((np.arange(columns) + 0.5) * fast / columns)
-            y.append((np.arange(rows) + 0.5) * slow / rows)
+            x.append((np.arange(columns) + 0.5) * size)
+            y.append((np.arange(rows) + 0.5) * size)
             counts.append(np.zeros((n_phi, rows, columns)))
         middle = 0.5 * (edges[1:] + edges[:-1])
         return cls(middle, edges, x, y, counts, [np.zeros_like(c) for c in counts])
@@ -124,8 +127,9 @@ def _add_frame(
         _, rows, columns = bins.counts[number].shape
         slow, fast = panel.shape
         total, n = np.zeros((rows, columns), np.int64), np.zeros((rows, columns), np.int64)
-        row_of = (np.arange(slow) * rows // slow).astype(np.int64)
-        column_of = (np.arange(fast) * columns // fast).astype(np.int64)
+        size = max(1, round(2 * float(bins.x[number][0])))
+        row_of = np.minimum(np.arange(slow) // size, rows - 1)
+        column_of = np.minimum(np.arange(fast) // size, columns - 1)
         image = np.ascontiguousarray(values[number], np.int32)
         _bin(image, table.zone, limits[number], low, high, row_of, column_of, total, n)
         bins.counts[number][at] += (total - n * panel.pedestal) / panel.gain
@@ -135,14 +139,48 @@ def _add_frame(
 def _smooth(
     counts: np.ndarray, exposure: np.ndarray, smoothness: float | None
 ) -> list[SmoothGrid]:
-    """One surface an angle, all with the smoothness that suits their sum."""
+    """One surface an angle: that of all angles, times a change that is smooth too."""
     whole = smooth_counts(counts.sum(axis=0), exposure.sum(axis=0), smoothness=smoothness)
     if len(counts) == 1:
         return [whole]
-    return [
-        smooth_counts(c, e, smoothness=whole.smoothness)
-        for c, e in zip(counts, exposure, strict=True)
+    expected = exposure * whole.value
+    fullest = int(np.argmax(counts.sum(axis=(1, 2))))
+    first = smooth_counts(counts[fullest], expected[fullest], smoothness=smoothness)
+    changes = [
+        smooth_counts(c, e, smoothness=first.smoothness)
+        for c, e in zip(counts, expected, strict=True)
     ]
+    return [
+        SmoothGrid(
+            value=whole.value * change.value,
+            variance=whole.value**2 * change.variance + change.value**2 * whole.variance,
+            rejected=whole.rejected | change.rejected,
+            smoothness=whole.smoothness,
+            spread=max(whole.spread, change.spread),
+        )
+        for change in changes
+    ]
+
+
+def _nodes_of(averages: np.ndarray) -> np.ndarray:
+    """Values at nodes whose bilinear interpolation has the given averages over bins.
+
+    The average of a broken line over the bin about its node is (f₋ + 6 f + f₊)/8.
+    """
+    from scipy.linalg import solve_banded
+
+    nodes = averages
+    for _ in range(2):
+        n = len(nodes)
+        if n > 1:
+            bands = np.full((3, n), 1.0 / 8)
+            bands[1] = 6.0 / 8
+            bands[1, [0, -1]] = 7.0 / 8
+            nodes = solve_banded((1, 1), bands, nodes)
+        nodes = nodes.T
+    # Where the rate falls steeply the line may undershoot.
+    limited: np.ndarray = np.clip(nodes, 0.5 * averages, 2.0 * averages)
+    return limited
 
 
 def _tell_outliers(fits: list[SmoothGrid]) -> None:

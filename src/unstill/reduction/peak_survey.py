@@ -14,8 +14,10 @@ from unstill.reduction.absences import absence_rules, absent_among
 from unstill.reduction.findings import Finding
 from unstill.reduction.frame_cache import FrameCache
 from unstill.reduction.peak_shape import DEFAULT_RADIUS, PeakShape
+from unstill.reduction.rings import WIDTH, RadialProfile, find_rings, is_ice
 from unstill.reduction.strong_pixels import StrongPixels, join_strong, strong_pixels
 from unstill.reduction.tables import PixelTables, pixel_tables
+from unstill.reduction.threshold import zone_rates
 
 N_SAMPLE = 16
 """Frames of a sweep that are looked at."""
@@ -26,10 +28,6 @@ START_RADIUS = 0.03
 MIN_PIXELS = 40
 """Strong pixels near reflections that a fit needs."""
 
-ICE_RINGS = (3.895, 3.661, 3.438, 2.667, 2.249, 2.068, 1.947, 1.916, 1.882, 1.719)
-"""d of hexagonal ice (Å); Thorn et al. (2017), doi:10.1107/S2059798317007768."""
-
-_RING_WIDTH, _RING_SHARE = 0.004, 0.02
 _FOREIGN_SHARE = 0.25
 
 
@@ -50,7 +48,7 @@ class PeakSurvey:
     bad_pixels
         ``(n, 3)`` panel, row, column of pixels that are strong whatever the angle.
     rings
-        d (Å) of rings of strong pixels.
+        d (Å) of rings of ice and powder.
     findings
         Faults by name.
     """
@@ -105,11 +103,18 @@ def survey_peaks(
     """
     chosen = sample_frames(source.n_frames, N_SAMPLE) if frames is None else list(frames)
     look = source.look if isinstance(source, FrameCache) else source.read
-    strong = join_strong(
-        [strong_pixels(experiment, look(frame), frame, tables) for frame in chosen]
-    )
+    profile, parts = RadialProfile.of(experiment, tables), []
+    for frame in chosen:
+        values = look(frame)
+        rates = zone_rates(values, tables, experiment.detector)
+        parts.append(strong_pixels(experiment, values, frame, tables, rates=rates))
+        profile.add(values, rates, tables, experiment.detector)
+    strong = join_strong(parts)
+    rings, in_shell = find_rings(profile)
+    on_ring = in_shell[(strong.s / WIDTH).astype(int)]
     # The direct beam is there at every angle, and masked like any other reflection.
-    bad = hot_pixels(strong.take(np.any(strong.nearest != 0, axis=1)), len(chosen))
+    may_be_hot = strong.alone & ~on_ring & np.any(strong.nearest != 0, axis=1)
+    bad = hot_pixels(strong.take(may_be_hot), len(chosen))
     usable = ~_is_among(strong, bad)
     rules = absence_rules(experiment.crystal)
     allowed = ~absent_among(strong.nearest, rules)
@@ -117,7 +122,6 @@ def survey_peaks(
     distance = _distance(strong.delta, shape)
     explained = allowed & usable & (distance < max(cutoff, 3.0) + 1)
     foreign = usable & ~explained
-    rings, on_ring = find_rings(strong.s, foreign, tables, len(chosen))
     findings = [
         *_fit_findings(shape, fitted, int(np.count_nonzero(usable & allowed))),
         *_hot_findings(bad),
@@ -185,13 +189,19 @@ def fit_shape(delta: np.ndarray, *, cutoff: float = 3.0) -> tuple[PeakShape, boo
 
 
 def hot_pixels(strong: StrongPixels, n_frames: int) -> np.ndarray:
-    """Pixels that are strong in most of the sampled frames, whatever the angle.
+    """Pixels that are strong in most frames, whatever the angle.
+
+    Parameters
+    ----------
+    strong
+        Those that stand out from the pixels around them, and lie on no ring.
+    n_frames
+        Frames that were looked at.
 
     Returns
     -------
     pixels
         ``(n, 3)`` panel, row, column; none if there are fewer than four frames.
-        Pixels with several such neighbours lie on a ring and are none.
     """
     nothing = np.zeros((0, 3), np.int64)
     if n_frames < 4 or not len(strong):
@@ -203,61 +213,8 @@ def hot_pixels(strong: StrongPixels, n_frames: int) -> np.ndarray:
     np.minimum.at(low, inverse.ravel(), strong.hkl)
     np.minimum.at(high, inverse.ravel(), -strong.hkl)
     moved = np.linalg.norm(-high - low, axis=1) > 1.0
-    often = unique[moved & (times >= max(4, int(np.ceil(0.6 * n_frames))))]
-    if not len(often):
-        return nothing
-    from scipy.spatial import cKDTree
-
-    # Panels are kept apart by a long way.
-    tree = cKDTree(often * np.array([1e6, 1.0, 1.0]))
-    crowd = np.asarray(tree.query_ball_point(tree.data, 3.0, return_length=True))
-    return np.asarray(often[crowd <= 4])
-
-
-def find_rings(
-    s: np.ndarray, foreign: np.ndarray, tables: PixelTables, n_frames: int
-) -> tuple[tuple[float, ...], np.ndarray]:
-    """Find shells in |s| that hold far more foreign strong pixels than their neighbours.
-
-    Returns
-    -------
-    rings, on_ring
-        d (Å) of the rings, and which strong pixels lie on them.
-    """
-    edges = np.arange(0.0, tables.s_max + 2 * _RING_WIDTH, _RING_WIDTH)
-    if not np.any(foreign) or len(edges) < 10:
-        return (), np.zeros(len(s), bool)
-    counts, _ = np.histogram(s[foreign], edges)
-    from scipy.ndimage import median_filter
-
-    usual = median_filter(counts.astype(float), 15, mode="nearest")
-    pixels = _shell_pixels(tables, edges) * n_frames
-    high = counts > np.maximum(4 * usual, usual + 6 * np.sqrt(usual + 1) + 20)
-    # A ring goes round: single spots fill a small part of their shell only.
-    high &= (counts > _RING_SHARE * pixels) & (edges[1:] > 1 / 20)
-    shell = np.clip((s / _RING_WIDTH).astype(int), 0, len(high) - 1)
-    rings = []
-    for first, last in _stretches(high):
-        middle = np.average(
-            0.5 * (edges[first:last] + edges[first + 1 : last + 1]), weights=counts[first:last]
-        )
-        rings.append(float(1 / middle))
-    return tuple(rings), foreign & high[shell]
-
-
-def _shell_pixels(tables: PixelTables, edges: np.ndarray, stride: int = 3) -> np.ndarray:
-    """Usable pixels by shell, from some of them."""
-    counts = np.zeros(len(edges) - 1)
-    for panel in tables.panels:
-        s = panel.s[:, ::stride, ::stride].astype(float)
-        length = np.sqrt(np.sum(s**2, axis=0))[panel.zone[::stride, ::stride] > 0]
-        counts += np.histogram(length, edges)[0]
-    return counts * stride**2
-
-
-def _stretches(flags: np.ndarray) -> list[tuple[int, int]]:
-    change = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(int), [0]])))
-    return list(zip(change[::2].tolist(), change[1::2].tolist(), strict=True))
+    often = times >= max(4, int(np.ceil(0.8 * n_frames)))
+    return np.asarray(unique[moved & often])
 
 
 def _distance(delta: np.ndarray, shape: PeakShape) -> np.ndarray:
@@ -320,7 +277,7 @@ def _hot_findings(bad: np.ndarray) -> list[Finding]:
 
 
 def _ring_findings(rings: tuple[float, ...]) -> list[Finding]:
-    ice = [d for d in rings if min(abs(d / known - 1) for known in ICE_RINGS) < 0.012]
+    ice = [d for d in rings if is_ice(d)]
     other = [d for d in rings if d not in ice]
     findings = []
     for code, name, found in (("ice-rings", "ice rings", ice), ("rings", "powder rings", other)):
@@ -328,7 +285,7 @@ def _ring_findings(rings: tuple[float, ...]) -> list[Finding]:
             findings.append(
                 Finding(
                     code,
-                    f"strong pixels lie on {name}",
+                    f"the frames show {name}",
                     "d = " + ", ".join(f"{d:.2f}" for d in sorted(found, reverse=True)) + " Å",
                     "leave these shells out, or use a crystal without ice",
                 )

@@ -1,11 +1,12 @@
 r"""A smooth surface through noisy values on a grid, with its variance.
 
-Penalised least squares: minimise
+Penalised likelihood of Poisson counts n with exposure e: minimise
 
-.. math:: \sum_i w_i (r_i - f_i)^2 + \lambda \, |D f|^2
+.. math:: 2 \sum_i (e_i f_i - n_i \ln f_i) + \lambda \, |D \ln f|^2
 
-with all second differences D of the grid (f_xx, f_yy, and √2 f_xy). λ is chosen by
-generalised cross-validation. The weights are those of Poisson counts; nodes far
+with all second differences D of the grid (g_xx, g_yy, and √2 g_xy). The logarithm is
+what is smooth: air scatter falls by factors near the beam, and f stays positive. The
+total of the counts is kept. λ is chosen by generalised cross-validation; nodes far
 from the surface are dropped and the fit repeated.
 
 References
@@ -26,6 +27,13 @@ EXACT_NODES = 1500
 
 N_PROBES = 64
 OUTLIER = 6.0
+"""Nodes are dropped that are so many standard deviations from the surface,"""
+
+ODD = 0.5
+"""and differ by this share at least: small misfits of strong counts are none of a spot."""
+
+_ROUNDS, _STEPS = 4, 4
+_KERNEL_COUNTS = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,31 +76,67 @@ def smooth_counts(
     """
     counts, exposure = np.asarray(counts, float), np.asarray(exposure, float)
     seen = exposure > 0
-    raw = np.where(seen, counts / np.where(seen, exposure, 1), 0.0)
     penalty = _penalty(counts.shape)
-    # Weights of raw counts would favour low ones: begin with those of the mean rate.
-    rate = np.full(counts.shape, max(counts.sum(), 1.0) / max(exposure.sum(), 1e-300))
-    rejected = np.zeros(counts.shape, bool)
-    chosen, spread = smoothness, 1.0
-    for _ in range(4):
-        floor = 0.05 * max(counts.sum(), 1.0) / max(exposure.sum(), 1e-300)
-        weight = np.where(seen & ~rejected, exposure / np.maximum(rate, floor), 0.0)
+    level = _first_guess(counts, exposure)
+    raw = np.where(seen, counts / np.where(seen, exposure, 1), 0.0)
+    rejected = seen & _spots(raw, seen, exposure)
+    chosen, spread = smoothness or 1.0, 1.0
+    for _ in range(_ROUNDS):
+        used = seen & ~rejected
         if smoothness is None:
-            chosen = _best_smoothness(raw, weight, penalty)
-        assert chosen is not None
-        solve = _solver(weight, penalty, chosen)
-        rate = solve((weight * raw).ravel()).reshape(counts.shape)
-        residual = np.where(seen, (raw - rate) * np.sqrt(exposure / np.maximum(rate, floor)), 0.0)
-        kept = np.abs(residual[seen & ~rejected])
+            chosen = _best_smoothness(*_working(level, raw, exposure, used), penalty)
+        for _ in range(_STEPS):
+            wanted, weight = _working(level, raw, exposure, used)
+            solve = _solver(weight, penalty, chosen)
+            step = solve((weight * wanted).ravel()).reshape(counts.shape) - level
+            # A factor of e at a time is enough.
+            level = level + np.clip(step, -1.0, 1.0)
+        rate = np.exp(level)
+        # A node that expects less than one count may well have one.
+        sigma = np.sqrt(np.maximum(exposure * rate, 1.0))
+        residual = np.where(seen, (raw - rate) * exposure / sigma, 0.0)
+        kept = np.abs(residual[used])
         spread = max(1.0, 1.4826 * float(np.median(kept))) if kept.size else 1.0
-        found = seen & (np.abs(residual) > OUTLIER * spread)
+        odd = np.abs(raw - rate) > ODD * rate
+        found = seen & odd & (np.abs(residual) > OUTLIER * spread)
         if np.array_equal(found, rejected):
             break
         rejected = found
-    assert chosen is not None
-    weight = np.where(seen & ~rejected, exposure / np.maximum(rate, floor), 0.0)
-    variance = spread**2 * _variance(_solver(weight, penalty, chosen), weight)
-    return SmoothGrid(np.maximum(rate, 0.0), variance, rejected, chosen, spread)
+    _, weight = _working(level, raw, exposure, seen & ~rejected)
+    variance = (spread * rate) ** 2 * _variance(_solver(weight, penalty, chosen), weight)
+    return SmoothGrid(rate, variance, rejected, chosen, spread)
+
+
+def _first_guess(counts: np.ndarray, exposure: np.ndarray) -> np.ndarray:
+    """Logarithm of the rate of 3 × 3 nodes, drawn to the mean by one count."""
+    from scipy.ndimage import uniform_filter
+
+    near = [9 * uniform_filter(grid, 3, mode="nearest") for grid in (counts, exposure)]
+    mean = max(counts.sum(), 1.0) / max(exposure.sum(), 1e-300)
+    guess: np.ndarray = np.log((near[0] + 1.0) / (near[1] + 1.0 / mean))
+    return guess
+
+
+def _spots(raw: np.ndarray, seen: np.ndarray, exposure: np.ndarray) -> np.ndarray:
+    """Single nodes of twice the highest, or half the lowest rate around them, by 6 σ."""
+    from scipy.ndimage import maximum_filter, minimum_filter
+
+    around = np.ones((3, 3), bool)
+    around[1, 1] = False
+    highest = maximum_filter(np.where(seen, raw, 0.0), footprint=around, mode="nearest")
+    lowest = minimum_filter(np.where(seen, raw, np.inf), footprint=around, mode="nearest")
+    sigma = OUTLIER * np.sqrt(np.maximum(raw * exposure, 1.0)) / np.where(seen, exposure, 1.0)
+    found: np.ndarray = (raw > 2 * highest + sigma) | (raw < 0.5 * lowest - sigma)
+    return found
+
+
+def _working(
+    level: np.ndarray, raw: np.ndarray, exposure: np.ndarray, used: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the logarithm should be, and its weight: one step of Fisher scoring."""
+    rate = np.exp(level)
+    wanted = level + (raw - rate) / rate
+    return np.where(used, wanted, 0.0), np.where(used, exposure * rate, 0.0)
 
 
 def _penalty(shape: tuple[int, ...]) -> Any:
@@ -127,21 +171,25 @@ def _solver(weight: np.ndarray, penalty: Any, smoothness: float) -> Any:
 
 
 def _best_smoothness(raw: np.ndarray, weight: np.ndarray, penalty: Any) -> float:
-    """λ of least n Σ w (r − f)² / (n − tr H)², the trace from random signs."""
+    """λ of least n Σ w (r − g)² / (n − tr H)², the trace from random signs."""
     flat, n = weight.ravel(), int(np.count_nonzero(weight))
     unit = float(flat[flat > 0].mean()) if n else 1.0
     signs = np.random.default_rng(20).choice([-1.0, 1.0], (flat.size, 6))
-    best, score = unit, np.inf
-    for step in np.arange(-2.0, 5.01, 0.5):
-        smoothness = unit * 10.0**step
-        solve = _solver(weight, penalty, smoothness)
+
+    def score(step: float) -> float:
+        solve = _solver(weight, penalty, unit * 10.0**step)
         fit = solve(flat * raw.ravel())
         trace = float(np.mean(np.sum(signs * solve(flat[:, None] * signs), axis=0)))
         misfit = float(np.sum(flat * (raw.ravel() - fit) ** 2))
-        found = n * misfit / max(n - trace, 1e-3 * n + 1e-9) ** 2
-        if found < score:
-            best, score = smoothness, found
-    return best
+        return n * misfit / max(n - trace, 1e-3 * n + 1e-9) ** 2
+
+    # A kernel of fewer than ten counts would follow single ones.
+    lowest = int(np.ceil(np.log10(_KERNEL_COUNTS**2 / unit**2)))
+    lowest = int(np.clip(lowest, -3, 8))
+    coarse = min(range(lowest, max(lowest, 5) + 1), key=score)
+    near = (max(coarse - 0.5, float(lowest)), float(coarse), coarse + 0.5)
+    best: float = min(near, key=score)
+    return float(unit * 10.0**best)
 
 
 def _variance(solve: Any, weight: np.ndarray) -> np.ndarray:

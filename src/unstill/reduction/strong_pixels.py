@@ -10,7 +10,14 @@ import numpy as np
 from unstill.compiled import kernel
 from unstill.experiment import Experiment
 from unstill.reduction.tables import PixelTables
-from unstill.reduction.threshold import CHANCE, frame_limits, trusted_values, zone_rates
+from unstill.reduction.threshold import (
+    CHANCE,
+    ZoneRates,
+    frame_limits,
+    poisson_threshold,
+    trusted_values,
+    zone_rates,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +29,9 @@ class StrongPixels:
     frame, panel, y, x
         ``(n,)`` where: frame from 0, panel, row, column.
     excess
-        ``(n,)`` photons above the rate of the zone.
+        ``(n,)`` photons above the rate of the bulk there.
+    alone
+        ``(n,)`` whether it is also far above the pixels around it.
     s
         ``(n,)`` |s| (Å⁻¹).
     hkl
@@ -34,6 +43,7 @@ class StrongPixels:
     y: np.ndarray
     x: np.ndarray
     excess: np.ndarray
+    alone: np.ndarray
     s: np.ndarray
     hkl: np.ndarray
 
@@ -64,9 +74,14 @@ def strong_pixels(
     frame: int,
     tables: PixelTables,
     *,
+    rates: ZoneRates | None = None,
     chance: float = CHANCE,
 ) -> StrongPixels:
     """Find the strong pixels of one frame.
+
+    A zone is wide, and the scattering may fall by a factor from one side of it
+    to the other: a pixel must be above chance for its zone, and for the rate that
+    the neighbouring shells let expect at its own resolution.
 
     Parameters
     ----------
@@ -78,11 +93,13 @@ def strong_pixels(
         Its number.
     tables
         Of the sweep.
+    rates
+        Of the zones of the frame, if they are known already.
     chance
         Probability that a pixel of the bulk is called strong.
     """
     detector = experiment.detector
-    rates = zone_rates(values, tables, detector)
+    rates = zone_rates(values, tables, detector) if rates is None else rates
     limits = frame_limits(rates, detector, headroom=1.0, chance=chance)
     matrix = experiment.hkl_matrix(frame + 0.5)
     parts = []
@@ -90,20 +107,52 @@ def strong_pixels(
         image = values[number]
         low, high = trusted_values(panel.trusted_range)
         y, x = _above(image, table.zone, limits[number], low, high)
-        vectors = table.s[:, y, x].astype(float).T
         photons = (image[y, x] - panel.pedestal) / panel.gain
+        vectors = table.s[:, y, x].astype(float).T
+        length = np.linalg.norm(vectors, axis=1)
+        zone = table.zone[y, x].astype(int)
+        rate = rates_at(rates, tables, zone, length)
+        spread = rates.spread[zone]
+        above = photons >= spread * poisson_threshold(rate / spread, chance)
+        y, x, photons, vectors = y[above], x[above], photons[above], vectors[above]
         parts.append(
             StrongPixels(
                 frame=np.full(len(y), frame),
                 panel=np.full(len(y), number),
                 y=y,
                 x=x,
-                excess=photons - rates.rate[table.zone[y, x]],
-                s=np.linalg.norm(vectors, axis=1),
+                excess=photons - rate[above],
+                alone=_stands_alone(image, y, x, low, high, panel.pedestal, panel.gain),
+                s=length[above],
                 hkl=vectors @ matrix.T,
             )
         )
     return join_strong(parts)
+
+
+def rates_at(
+    rates: ZoneRates, tables: PixelTables, zone: np.ndarray, length: np.ndarray
+) -> np.ndarray:
+    """Rate of the bulk at |s| inside zones: exponential between the middles of the shells.
+
+    Parameters
+    ----------
+    zone, length
+        ``(n,)`` zones, from 1, and |s| (Å⁻¹).
+    """
+    by_shell = rates.rate[1:].reshape(tables.n_shells, tables.n_sectors)
+    if tables.n_shells < 2:
+        return np.asarray(rates.rate[zone])
+    seen = rates.n_samples[1:].reshape(by_shell.shape)
+    level = np.where(seen > 0, np.log(np.maximum(by_shell, 1 / (seen + 1))), np.nan)
+    shell, sector = np.divmod(zone - 1, tables.n_sectors)
+    edges = tables.shell_edges
+    middle = 0.5 * (edges[1:] + edges[:-1])
+    # The ends are continued beyond the middles of the first and the last shell.
+    lower = np.clip(shell - (length < middle[shell]), 0, tables.n_shells - 2)
+    part = (length - middle[lower]) / (middle[lower + 1] - middle[lower])
+    inside = np.exp((1 - part) * level[lower, sector] + part * level[lower + 1, sector])
+    return np.where(np.isfinite(inside), inside, rates.rate[zone])
 
 
 def join_strong(parts: Sequence[StrongPixels]) -> StrongPixels:
@@ -134,3 +183,30 @@ def _above(
                 found_y[n], found_x[n] = y, x
                 n += 1
     return found_y, found_x
+
+
+@kernel
+def _stands_alone(
+    values: np.ndarray,
+    y: np.ndarray,
+    x: np.ndarray,
+    low: int,
+    high: int,
+    pedestal: float,
+    gain: float,
+) -> np.ndarray:
+    """Whether pixels are 8 σ, and by half, above the median of the 24 around them."""
+    rows, columns = values.shape
+    alone = np.zeros(len(y), np.bool_)
+    around = np.empty(24)
+    for i in range(len(y)):
+        n = 0
+        for v in range(max(y[i] - 2, 0), min(y[i] + 3, rows)):
+            for u in range(max(x[i] - 2, 0), min(x[i] + 3, columns)):
+                if (v != y[i] or u != x[i]) and low <= values[v, u] <= high:
+                    around[n] = (values[v, u] - pedestal) / gain
+                    n += 1
+        usual = np.median(around[:n]) if n else 0.0
+        photons = (values[y[i], x[i]] - pedestal) / gain
+        alone[i] = photons > 1.5 * usual and photons - usual > 8 * np.sqrt(max(usual, 1.0))
+    return alone

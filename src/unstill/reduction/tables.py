@@ -156,6 +156,25 @@ def pixel_tables(
     return PixelTables(tuple(panels), edges, n_sectors, s_range[1])
 
 
+def azimuths(beam: Beam, s: np.ndarray) -> np.ndarray:
+    """Direction of scattering about the beam, in turns from 0 to 1.
+
+    Parameters
+    ----------
+    beam
+        Its direction is the axis.
+    s
+        ``(3, ...)`` scattering vectors.
+    """
+    along = np.array(beam.direction)
+    first = np.cross(along, np.eye(3)[np.argmin(np.abs(along))])
+    first /= np.linalg.norm(first)
+    second = np.cross(along, first)
+    across = np.tensordot(first, s, 1), np.tensordot(second, s, 1)
+    turns: np.ndarray = np.arctan2(across[1], across[0]) / (2 * np.pi) + 0.5
+    return turns
+
+
 def _place(beam: Beam, panel: Panel, corrections: dict[str, bool]) -> PanelTable:
     slow, fast = panel.shape
     s = np.empty((3, slow, fast), np.float32)
@@ -233,16 +252,10 @@ def _division(n_usable: int) -> tuple[int, int]:
 
 
 def _assign_zones(beam: Beam, table: PanelTable, edges: np.ndarray, n_sectors: int) -> None:
-    along = np.array(beam.direction)
-    first = np.cross(along, np.eye(3)[np.argmin(np.abs(along))])
-    first /= np.linalg.norm(first)
-    second = np.cross(along, first)
     for rows, length in _lengths(table):
         shell = np.clip(np.searchsorted(edges, length, side="right") - 1, 0, len(edges) - 2)
-        part = table.s[:, rows]
-        across = np.tensordot(first, part, 1), np.tensordot(second, part, 1)
-        angle = np.arctan2(across[1], across[0]) / (2 * np.pi) + 0.5
-        sector = np.minimum((angle * n_sectors).astype(int), n_sectors - 1)
+        turn = azimuths(beam, table.s[:, rows])
+        sector = np.minimum((turn * n_sectors).astype(int), n_sectors - 1)
         table.zone[rows] *= (1 + shell * n_sectors + sector).astype(np.uint8)
 
 
