@@ -380,6 +380,7 @@ DAMAGE = {
     "crystal[0].space_group_hall_symbol": set_in(
         "crystal", 0, "space_group_hall_symbol", to="Q 4 4 4"
     ),
+    "detector[0].panels[0].gain": set_in("detector", 0, "panels", 0, "gain", to=10**400),
     "crystal[0].real_space_b[2]": set_in("crystal", 0, "real_space_b", to=[1, 2, float("nan")]),
     "imageset[0].template": set_in("imageset", 0, "template", to=["a", "b"]),
 }

@@ -317,7 +317,7 @@ def test_frames_without_a_file_say_nothing_of_the_sweep() -> None:
     headers = list(source.headers)
     headers[0] = headers[2] = FrameHeader()
     holed = replace(source, headers=tuple(headers))
-    with pytest.warns(UnstillWarning, match="contradict"):
+    with pytest.warns(UnstillWarning, match="contradict"), pytest.warns(match=r"time of 0\.5 s"):
         found = reconcile_scan(sweep(5), holed)
     assert found.scan is not None
     assert found.scan.phi_start == pytest.approx(40.0, abs=1e-6)

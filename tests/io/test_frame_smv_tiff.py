@@ -83,6 +83,34 @@ def test_smv_faults_are_named(tmp_path: Path, values: np.ndarray) -> None:
         read_smv(path)
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"SIZE1": "30.5"}, "how large"),
+        ({"SIZE1": "nan"}, "how large"),
+        ({"BYTE_ORDER": "middle_endian"}, "BYTE_ORDER = middle_endian"),
+    ],
+)
+def test_smv_headers_that_make_no_sense_are_refused(
+    tmp_path: Path, values: np.ndarray, fields: dict[str, str], message: str
+) -> None:
+    path = write_smv(tmp_path / "x.img", values.astype("<u2"), **fields)
+    with pytest.raises(FormatError, match=message):
+        read_smv(path)
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-1", "0"])
+def test_a_saturation_that_makes_no_sense_is_none(
+    tmp_path: Path, values: np.ndarray, number: str
+) -> None:
+    said = {"CCD_IMAGE_SATURATION": number, "TIME": "inf", "IMAGE_PEDESTAL": "nan"}
+    path = write_smv(tmp_path / "x.img", values.astype("<u2"), **said)
+    expected = np.where(values == 65535, OVERLOADED, values)
+    assert np.array_equal(read_smv(path), expected)
+    header = read_smv_header(path)
+    assert (header.count_cutoff, header.exposure_time, header.pedestal) == (None, None, None)
+
+
 def test_fractional_pixels_are_refused(tmp_path: Path) -> None:
     path = write_smv(tmp_path / "x.img", np.full((2, 2), 0.5, "<f4"), TYPE="float")
     with pytest.raises(FormatError, match=r"not whole numbers.*0\.5"):

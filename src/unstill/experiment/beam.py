@@ -30,8 +30,8 @@ class Beam:
     Raises
     ------
     InputError
-        If the wavelength is not positive, a direction has no length, or the normal
-        lies along the beam.
+        If the wavelength or the transmission is not positive, a direction has no
+        length, or the normal lies along the beam.
     """
 
     wavelength: float
@@ -52,6 +52,12 @@ class Beam:
                 "the polarisation fraction is no share",
                 found=self.polarization_fraction,
                 fix="give a number from 0 to 1; 0.5 is unpolarised",
+            )
+        if not 0 < self.transmission < np.inf:
+            raise InputError(
+                "the transmission of the filters is impossible",
+                found=self.transmission,
+                fix="give a number above 0; 1 is a beam without filters",
             )
         for name in ("direction", "polarization_normal"):
             object.__setattr__(self, name, unit_vector(getattr(self, name), name))

@@ -16,6 +16,9 @@ from unstill.io.reading import REMEDY, parsing
 
 _KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
 
+_BEYOND = 1e300
+"""Numbers this large are damage, and their products overflow."""
+
 
 def read_json(path: Path) -> Node:
     """Read a JSON file.
@@ -81,7 +84,8 @@ class Node:
         """Return a finite number."""
         if isinstance(self.value, bool) or not isinstance(self.value, (int, float)):
             self.fail("a number is needed here")
-        if not np.isfinite(self.value):
+        # JSON has whole numbers of any length.
+        if not abs(self.value) < _BEYOND:
             self.fail("a finite number is needed here")
         return float(self.value)
 

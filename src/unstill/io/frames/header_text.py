@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 
@@ -74,7 +75,8 @@ def _key_values(lines: list[str]) -> dict[str, str]:
 def _first(said: Mapping[str, str], *keys: str) -> float | None:
     for key in keys:
         found = re.match(_NUMBER, said.get(key, "").lstrip("( "))
-        if found:
+        # More digits than a number can have are damage.
+        if found and math.isfinite(float(found[0])):
             return float(found[0])
     return None
 

@@ -70,13 +70,14 @@ def read_nexus_header(
 
 
 def number(group: h5py.Group | None, *paths: str, units: dict[str, float] | None = None) -> Any:
-    """Return the first of several scalars that exists, in our units; ``None`` without one."""
+    """Return the first of several scalars that is finite, in our units; ``None`` without one."""
     for path in paths:
         dataset = find(group, path)
         if isinstance(dataset, h5py.Dataset) and dataset.size and dataset.dtype.kind in "iuf":
             # An array of equal numbers, one a frame, is a scalar too.
             value = float(np.ravel(dataset[()])[0])
-            return value * _factor(dataset, units) if units else value
+            if np.isfinite(value):
+                return value * _factor(dataset, units) if units else value
     return None
 
 

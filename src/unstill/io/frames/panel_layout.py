@@ -74,7 +74,7 @@ def panel_layout(raw_shape: tuple[int, ...], detector: Detector | None) -> Panel
         If the detector does not fit the images; both shapes are given.
     """
     rows, columns = int(np.prod(raw_shape[:-1])), raw_shape[-1]
-    if len(raw_shape) not in (2, 3):
+    if len(raw_shape) not in (2, 3) or min(raw_shape) < 1:
         raise InputError(
             "an image of the file is neither one picture nor a stack of panels",
             found=f"{len(raw_shape)} dimensions: {in_words(raw_shape)}",

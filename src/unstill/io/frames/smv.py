@@ -12,6 +12,7 @@ beamlines write them the other way round, so take them as a first guess only.
 from __future__ import annotations
 
 import gzip
+import math
 import re
 from pathlib import Path
 
@@ -38,6 +39,7 @@ _TYPES = {
     "int": "i4",
     "float": "f4",
 }
+_ORDERS = {"little_endian": "<", "big_endian": ">"}
 _SIZE = re.compile(rb"HEADER_BYTES\s*=\s*(\d+)\s*;")
 
 
@@ -63,11 +65,11 @@ def read_smv(path: Path) -> np.ndarray:
         if len(content) - start < expected:
             raise FormatError(
                 f"{path.name} is cut short",
-                found=f"{path}: {len(content) - start} bytes of pixels, expected {expected}",
+                found=f"{path}: {max(len(content) - start, 0)} bytes of pixels, expected {expected}",
                 fix="copy the file again",
             )
         raw = np.frombuffer(content, dtype, count=fast * slow, offset=start)
-        saturation = _number(said, "CCD_IMAGE_SATURATION") or LIMIT
+        saturation = _saturation(said) or LIMIT
         # Whatever counted more was clipped to the largest number of the type.
         clipped = LIMIT if dtype.kind == "f" else int(np.iinfo(dtype).max)
         rule = ValueRule(overloaded_from=min(int(saturation), clipped))
@@ -92,7 +94,7 @@ def read_smv_header(path: Path) -> FrameHeader:
         center = None
         if pixel and center_x is not None and center_y is not None:
             center = (center_y / pixel, center_x / pixel)
-        saturation = _number(said, "CCD_IMAGE_SATURATION")
+        saturation = _saturation(said)
         return FrameHeader(
             phi_start=_number(said, "OSC_START", "PHI"),
             phi_width=_number(said, "OSC_RANGE"),
@@ -128,7 +130,7 @@ def _fields(path: Path, content: bytes) -> tuple[dict[str, str], int]:
 
 def _image_size(path: Path, said: dict[str, str]) -> tuple[int, int]:
     fast, slow = _number(said, "SIZE1"), _number(said, "SIZE2")
-    if not fast or not slow or min(fast, slow) < 1:
+    if not fast or not slow or min(fast, slow) < 1 or fast % 1 or slow % 1:
         raise FormatError(
             f"the header of {path.name} does not say how large the image is",
             found=f"{path}: SIZE1 = {said.get('SIZE1')}, SIZE2 = {said.get('SIZE2')}",
@@ -146,14 +148,28 @@ def _dtype(path: Path, said: dict[str, str]) -> np.dtype:
             found=f"{path}: TYPE = {kind}, COMPRESSION = {said.get('COMPRESSION', 'none')}",
             fix=f"write them uncompressed as one of {', '.join(_TYPES)}",
         )
-    order = "<" if said.get("BYTE_ORDER", "little_endian").lower() == "little_endian" else ">"
-    return np.dtype(order + code)
+    order = said.get("BYTE_ORDER", "little_endian").strip().lower()
+    if order not in _ORDERS:
+        raise FormatError(
+            f"the order of the bytes of {path.name} is not known",
+            found=f"{path}: BYTE_ORDER = {order}",
+            fix=f"write one of {', '.join(_ORDERS)}",
+        )
+    return np.dtype(_ORDERS[order] + code)
+
+
+def _saturation(said: dict[str, str]) -> float | None:
+    found = _number(said, "CCD_IMAGE_SATURATION")
+    return found if found and found > 0 else None
 
 
 def _number(said: dict[str, str], *keys: str) -> float | None:
+    """Return the first of several fields that holds a finite number."""
     for key in keys:
         try:
-            return float(said[key].split()[0])
+            value = float(said[key].split()[0])
         except (KeyError, IndexError, ValueError):
             continue
+        if math.isfinite(value):
+            return value
     return None

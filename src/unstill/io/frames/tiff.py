@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from io import BytesIO
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from unstill.experiment import FrameHeader
 from unstill.io.frames.header_text import header_from_comments
 from unstill.io.frames.pixel_values import LIMIT, ValueRule, as_counts, rule_for
 from unstill.io.reading import parsing, unpacked
+
+# What is wrong with a file is told once, by us.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 def read_tiff(path: Path) -> np.ndarray:
