@@ -52,6 +52,26 @@ def test_projection_meets_the_conditions_and_is_one(name, n_static, counts, seed
         assert mass @ once == pytest.approx(0, abs=1e-9)
 
 
+@given(st.integers(4, 8), st.integers(1, 5), st.integers(0, 99), st.booleans())
+def test_what_goes_all_around_a_ring_is_left_to_the_map(side, n_phi, seed, with_detector):
+    rng = np.random.default_rng(seed)
+    name = "d" if with_detector else "a"
+    part = component(name, side, [n_phi + 1], rng)
+    x, y = np.meshgrid(np.linspace(-1, 1, side), np.linspace(-1, 1, side), indexing="ij")
+    s = np.hypot(x, y).ravel() + 0.1
+    gauge = gauge_of(part, np.ones(part.n_knots), with_detector=with_detector, s=s)
+    edges = np.linspace(s.min(), s.max(), int(np.ceil(0.7 * side)))
+    ring = np.interp(s, edges, rng.normal(size=len(edges)))
+    along = np.ones(part.shape[1])
+    assert np.allclose(gauge.project(np.outer(ring, along).ravel()), 0, atol=1e-9)
+    # A ring that comes and goes with the angle is no matter of the map.
+    if not with_detector:
+        turning = np.outer(ring - ring.mean(), np.linspace(-1, 1, len(along))).ravel()
+        assert np.allclose(gauge.project(turning), turning)
+    once = gauge.project(part.values)
+    assert np.allclose(gauge.project(once), once, atol=1e-12)
+
+
 @given(st.floats(0.5, 2.0), st.integers(0, 20))
 def test_expected_counts_do_not_depend_on_the_gauge(factor, seed):
     rng = np.random.default_rng(seed)

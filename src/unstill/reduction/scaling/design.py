@@ -93,11 +93,28 @@ def make_design(
     parts = tuple(components[name] for name in _ORDER if name in components)
     matrices = tuple(design_matrix(part, rows.observations) for part in parts)
     gauges = tuple(
-        gauge_of(part, matrix.T @ np.ones(len(rows)), with_detector="d" in components)
+        gauge_of(
+            part,
+            matrix.T @ np.ones(len(rows)),
+            with_detector="d" in components,
+            s=_resolution(part, matrix, rows),
+        )
         for part, matrix in zip(parts, matrices, strict=True)
     )
     roughness = tuple(tuple(roughness_terms(part, options)) for part in parts)
     return Design(parts, matrices, roughness, gauges)
+
+
+def _resolution(
+    part: Component, matrix: sparse.csr_array, rows: VoxelRows
+) -> Float[np.ndarray, " n_static"] | None:
+    """1/d (Å⁻¹) of the rows around each knot on the detector, on average."""
+    if part.plane is None:
+        return None
+    mass = (matrix.T @ np.ones(len(rows))).reshape(part.shape).sum(axis=1)
+    total = (matrix.T @ rows.observations.s).reshape(part.shape).sum(axis=1)
+    resolution: np.ndarray = total / np.where(mass > 0, mass, 1.0)
+    return resolution
 
 
 def predict(

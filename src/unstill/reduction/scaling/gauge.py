@@ -8,6 +8,10 @@ Counts do not change when
 - a becomes a g(x, y) in all sweeps and d becomes d / g: the mean of log a over
   φ and sweeps is 0 at each place of the detector, if there is a d;
 - d becomes d k and b becomes b / k, c becomes c / k: the mean of log d is 0;
+- a or d becomes itself times f(s) and I becomes I / f: a voxel always lies on the
+  same ring of the detector, so that what a and d do at all angles all around a
+  ring is a matter of the map. At each s the mean of log d is 0, or that of log a
+  over φ and sweeps where there is no d;
 - c becomes c + b δ(s) and I becomes I − δ(s): at each s the mean of c over φ
   and sweeps is 0 during the fit. Afterwards δ(s) is chosen so that c + b δ is
   lowest at 0 at each s: an offset is what sweeps have *more* than the cleanest.
@@ -35,27 +39,43 @@ class Gauge:
     ----------
     shape
         Knots of the static basis and along φ.
-    static, along
-        Unit vectors; the projection is (1 − static staticᵀ) ⊗ (1 − along alongᵀ),
+    static
+        ``(n_static, n_conditions)`` orthonormal columns.
+    along
+        A unit vector. The projection is (1 − static staticᵀ) ⊗ (1 − along alongᵀ),
         without the factor that is ``None``.
+    rings, mean
+        Orthonormal columns, orthogonal to ``static``, and a unit vector along φ:
+        conditions on the mean over φ, where ``along`` makes none. The projection is
+        then multiplied by 1 − (rings ringsᵀ) ⊗ (mean meanᵀ).
     """
 
     shape: tuple[int, int]
-    static: Float[np.ndarray, " n_static"] | None
+    static: Float[np.ndarray, "n_static n_conditions"] | None
     along: Float[np.ndarray, " n_along"] | None
+    rings: Float[np.ndarray, "n_static n_rings"] | None = None
+    mean: Float[np.ndarray, " n_along"] | None = None
 
     def project(self, values: Float[np.ndarray, " n_knots"]) -> Float[np.ndarray, " n_knots"]:
         """Return the nearest values that meet the conditions."""
         table = values.reshape(self.shape)
         if self.static is not None:
-            table = table - np.outer(self.static, np.einsum("i,ij->j", self.static, table))
+            inside = np.einsum("ic,ij->cj", self.static, table)
+            table = table - np.einsum("ic,cj->ij", self.static, inside)
         if self.along is not None:
             table = table - np.outer(np.einsum("ij,j->i", table, self.along), self.along)
+        if self.rings is not None and self.mean is not None:
+            inside = np.einsum("ir,ij,j->r", self.rings, table, self.mean)
+            table = table - np.outer(np.einsum("ir,r->i", self.rings, inside), self.mean)
         return table.ravel()
 
 
 def gauge_of(
-    component: Component, mass: Float[np.ndarray, " n_knots"], *, with_detector: bool
+    component: Component,
+    mass: Float[np.ndarray, " n_knots"],
+    *,
+    with_detector: bool,
+    s: Float[np.ndarray, " n_static"] | None = None,
 ) -> Gauge:
     """Return the conditions of a component.
 
@@ -67,13 +87,20 @@ def gauge_of(
         ``(n_knots,)`` sums of the hat functions over the rows.
     with_detector
         Whether there is a d.
+    s
+        ``(n_static,)`` 1/d (Å⁻¹) of the knots on the detector, for a and d; without
+        it only their mean over the whole detector is fixed.
     """
     table = mass.reshape(component.shape)
-    static, along = _unit(table.sum(axis=1)), _unit(table.sum(axis=0))
+    weight, along = table.sum(axis=1), _unit(table.sum(axis=0))
+    whole = _unit(weight)[:, None]
     if component.name == "a":
-        return Gauge(component.shape, static, along if with_detector else None)
+        if with_detector:
+            return Gauge(component.shape, whole, along)
+        return Gauge(component.shape, whole, None, _rings(weight, s, apart=whole), along)
     if component.name == "d":
-        return Gauge(component.shape, static, None)
+        rings = _rings(weight, s, apart=whole)
+        return Gauge(component.shape, np.concatenate([whole, rings], axis=1), None)
     return Gauge(component.shape, None, along)
 
 
@@ -106,6 +133,27 @@ def lowest_floor(
     lowest = np.min(np.where(told, raised, np.inf), axis=1)
     # Not above the mean: an error of c as large as c itself is no reason to move.
     return -np.where(np.isfinite(lowest), np.minimum(lowest, 0.0), 0.0)
+
+
+def _rings(weight: np.ndarray, s: np.ndarray | None, *, apart: np.ndarray) -> np.ndarray:
+    """Orthonormal columns of the weighted means around rings, orthogonal to ``apart``."""
+    told = weight > 0
+    # From the middle of a square of knots to its corner.
+    number = int(np.ceil(0.7 * np.sqrt(len(weight))))
+    nothing = np.zeros((len(weight), 0))
+    if s is None or number < 2 or not told.any():
+        return nothing
+    edges = np.linspace(s[told].min(), s[told].max(), number)
+    width = edges[1] - edges[0]
+    if width <= 1e-9 * edges[-1]:
+        return nothing
+    hats = np.clip(1 - np.abs(s[:, None] - edges) / width, 0, None)
+    columns = np.where(told, weight, 0.0)[:, None] * hats
+    scale = np.linalg.norm(columns)
+    columns = columns - np.einsum("ic,jc,jr->ir", apart, apart, columns)
+    left, size, _ = np.linalg.svd(columns, full_matrices=False)
+    rings: np.ndarray = left[:, size > 1e-6 * scale]
+    return rings
 
 
 def _unit(weight: np.ndarray) -> np.ndarray:
