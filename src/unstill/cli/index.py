@@ -98,8 +98,9 @@ def index(
 
     -o is a folder for indexed.expt, indexed.refl (both read by DIALS) and
     index.json, or the path of the .expt, beside which the others go. Without
-    -o they go to the working folder. Nothing here is random: the seed is only
-    recorded.
+    -o they go to the working folder. The share of indexed spots is of those
+    seen entire: gaps, edges and the ends of the scan cut others, which are
+    counted apart. Nothing here is random: the seed is only recorded.
 
     Example: unstill index 'lyso_####.cbf' --unit-cell 79,79,38,90,90,90 --space-group P43212
     """
@@ -279,16 +280,18 @@ def _answer(verb: Verb, results: Sequence[IndexResult]) -> None:
 
     first = results[0]
     experiment = first.experiment
-    n_spots = sum(len(one.spots) for one in results)
-    n_indexed = sum(int(one.indexed.sum()) for one in results)
-    squares = np.concatenate([one.residuals[one.indexed] ** 2 for one in results])
+    judged = [one.indexed[one.judged] for one in results]
+    squares = np.concatenate([one.residuals[one.indexed & one.judged] ** 2 for one in results])
     x, y, angle = (float(value) for value in np.sqrt(squares.mean(axis=0)))
     cells = np.array([one.experiment.crystal.unit_cell for one in results])
     second = first.second if len(results) == 1 else None
     verb.result |= {
-        "n_spots": n_spots,
-        "n_indexed": n_indexed,
-        "share": n_indexed / n_spots,
+        "n_spots": sum(len(one.spots) for one in results),
+        "n_cut": sum(int(one.spots.cut.sum()) for one in results),
+        "n_at_ends": sum(int((one.spots.at_end & ~one.spots.cut).sum()) for one in results),
+        "n_judged": sum(len(one) for one in judged),
+        "n_indexed": sum(int(one.indexed.sum()) for one in results),
+        "share": float(np.concatenate(judged).mean()),
         "rmsd_px": {"x": x, "y": y},
         "rmsd_phi": angle,
         "unit_cell": [float(value) for value in np.median(cells, axis=0)],
@@ -323,7 +326,11 @@ def _candidates(result: IndexResult) -> list[dict[str, Any]]:
 def _say(verb: Verb) -> None:
     found = verb.result
     cell = "  ".join(f"{value:.3f}" for value in found["unit_cell"])
-    verb.say(f"spots          {found['n_spots']}, {found['share']:.1%} indexed")
+    verb.say(
+        f"spots          {found['n_spots']}; cut: {found['n_cut']} by gaps and edges, "
+        f"{found['n_at_ends']} by ends of the scan"
+    )
+    verb.say(f"indexed        {found['share']:.1%} of {found['n_judged']} that are judged")
     verb.say(f"unit cell      {cell}")
     verb.say(f"space group    {found['space_group']}")
     verb.say(

@@ -119,6 +119,8 @@ def seen_spots(
         first_frame=whole,
         last_frame=whole + 1,
         overloaded=np.zeros(n, bool),
+        cut=np.zeros(n, bool),
+        at_end=np.zeros(n, bool),
     )
     return spots, hkl[predicted.index]
 

@@ -32,9 +32,9 @@ from unstill.reduction.indexing import (
     index_frames,
     index_spots,
 )
-from unstill.reduction.indexing.index import IndexResult
 from unstill.reduction.indexing.index_stills import index_stills
 from unstill.reduction.indexing.reflections import centred_frames, reflections_of
+from unstill.reduction.indexing.result import IndexResult
 from unstill.reduction.indexing.second_lattice import angle_between
 
 # 1 mm, 3 pixels of 0.5 mm, 0.3 degrees of the axis towards the beam and in the detector plane.

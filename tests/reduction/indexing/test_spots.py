@@ -13,9 +13,9 @@ from scipy.spatial import cKDTree
 from small_sweeps import DrawnFrames, HeldFrames, sweep
 
 from unstill.experiment import INVALID, OVERLOADED, Detector
+from unstill.reduction.indexing.find_spots import SpotOptions, find_spots, measure_noise
 from unstill.reduction.indexing.ice_rings import ice_spots
-from unstill.reduction.indexing.spot_regions import join_regions
-from unstill.reduction.indexing.spots import SpotOptions, find_spots, measure_noise
+from unstill.reduction.indexing.spot_regions import StrongPixels, join_regions
 
 FEW_FRAMES = sweep(n_frames=6)
 
@@ -141,7 +141,9 @@ def test_regions_are_those_of_scipy(seed: int, density: float) -> None:
     rng = np.random.default_rng(seed)
     strong = (rng.random((11, 13)) < density).astype(np.uint8)
     excess = rng.random(strong.shape).astype(np.float32)
-    found = join_regions(strong, excess, np.zeros(strong.shape, bool))
+    index = np.flatnonzero(strong)
+    none = np.zeros(len(index))
+    found = join_regions(StrongPixels(index, 13, excess.ravel()[index], none, none, none, none))
     labels, n = ndimage.label(strong, np.ones((3, 3)))
     assert len(found.sums) == n
     one = labels.ravel()[found.pixel]

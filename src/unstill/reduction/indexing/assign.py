@@ -70,7 +70,7 @@ def assign_indices(
 
 
 def within_spread(
-    residuals: np.ndarray, *, smallest: tuple[float, float], cut_off: np.ndarray | None = None
+    residuals: np.ndarray, *, smallest: tuple[float, float], at_end: np.ndarray | None = None
 ) -> np.ndarray:
     """Which residuals are no outliers: within six robust standard deviations of each kind.
 
@@ -80,9 +80,8 @@ def within_spread(
         ``(n, 3)`` fast, slow (pixels), angle (degrees); NaN is an outlier.
     smallest
         Limits that are never undercut, pixels and degrees.
-    cut_off
-        ``(n,)`` bool: spots that began before the scan or went on after it; their angle is not
-        judged.
+    at_end
+        ``(n,)`` bool: spots that the ends of the scan cut; their angle is not judged.
     """
     seen = np.isfinite(residuals[:, 0])
     if not seen.any():
@@ -90,7 +89,7 @@ def within_spread(
     spread = 1.4826 * np.median(np.abs(residuals[seen]), axis=0)
     limit = np.maximum(_CUT * spread, [smallest[0], smallest[0], smallest[1]])
     close = np.abs(np.nan_to_num(residuals)) <= limit
-    if cut_off is not None:
-        close[:, 2] |= cut_off
+    if at_end is not None:
+        close[:, 2] |= at_end
     inside: np.ndarray = seen & np.all(close, axis=1)
     return inside

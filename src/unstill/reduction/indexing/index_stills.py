@@ -9,7 +9,9 @@ from functools import partial
 from unstill.errors import InputError
 from unstill.experiment import Experiment, FrameSource, FrameSubset, ImageSet
 from unstill.parallel import ordered_map
-from unstill.reduction.indexing.index import IndexOptions, IndexResult, index_frames
+from unstill.reduction.indexing.index import index_frames
+from unstill.reduction.indexing.options import IndexOptions
+from unstill.reduction.indexing.result import IndexResult
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,19 +8,51 @@ import numpy as np
 
 from unstill.compiled import kernel
 
-SUMS = ("n", "w", "wx", "wy", "wxx", "wyy", "peak", "overloaded")
-"""Columns of the sums of a region: pixels, excess photons and its moments, largest pixel, pixels
-that counted too much. x and y are continuous pixel coordinates, fast and slow."""
+SUMS = (
+    "n", "w", "wx", "wy", "wxx", "wyy", "overloaded", "cut", "surprise", "least_surprise",
+)  # fmt: skip
+"""Columns of the sums of a region: pixels, excess photons and its moments, pixels that counted too
+much, pixels beside one that holds no measurement, and how surprising its pixels are in all. x and
+y are continuous pixel coordinates, fast and slow."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class StrongPixels:
+    """The strong pixels of one panel of one frame.
+
+    Parameters
+    ----------
+    index
+        ``(n,)`` flat, ascending.
+    width
+        Pixels of a row.
+    excess
+        ``(n,)`` photons above background.
+    overloaded
+        ``(n,)`` which counted too much.
+    cut
+        ``(n,)`` which touch the edge of the panel or a pixel that holds no measurement.
+    surprise, least_surprise
+        ``(n,)`` see :func:`unstill.reduction.indexing.significance.surprise`.
+    """
+
+    index: np.ndarray
+    width: int
+    excess: np.ndarray
+    overloaded: np.ndarray
+    cut: np.ndarray
+    surprise: np.ndarray
+    least_surprise: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Regions:
     """Regions of connected strong pixels on one panel of one frame.
 
     Parameters
     ----------
     sums
-        ``(n_regions, 8)``; columns as in ``SUMS``.
+        ``(n_regions, 10)``; columns as in ``SUMS``.
     pixel
         ``(n_pixels,)`` flat index of every strong pixel, ascending.
     region
@@ -32,33 +64,40 @@ class Regions:
     region: np.ndarray
 
 
-def join_regions(strong: np.ndarray, excess: np.ndarray, overloaded: np.ndarray) -> Regions:
-    """Join strong pixels that touch, also at a corner.
+def join_regions(strong: StrongPixels) -> Regions:
+    """Join strong pixels that touch, also at a corner."""
+    parent = np.arange(len(strong.index))
+    _join(strong.index, strong.width, parent)
+    _, region = np.unique(parent, return_inverse=True)
+    rows, columns = np.divmod(strong.index, strong.width)
+    x, y = columns + 0.5, rows + 0.5
+    w = strong.excess.astype(float)
+    values = (
+        np.ones(len(w)), w, w * x, w * y, w * x * x, w * y * y, strong.overloaded, strong.cut,
+        strong.surprise, strong.least_surprise,
+    )  # fmt: skip
+    n = int(region.max()) + 1 if len(region) else 0
+    sums = np.stack([np.bincount(region, weights=one, minlength=n) for one in values], axis=1)
+    return Regions(sums, strong.index, region)
+
+
+def beside_a_gap(good: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """``(n,)`` bool: which pixels have a neighbour that is not good or off the panel.
 
     Parameters
     ----------
-    strong
-        ``(slow, fast)`` uint8.
-    excess
-        ``(slow, fast)`` photons above background.
-    overloaded
-        ``(slow, fast)`` bool: pixels that counted too much.
+    good
+        ``(slow, fast)`` bool.
+    index
+        ``(n,)`` flat indices of pixels.
     """
-    pixel = np.flatnonzero(strong)
-    parent = np.arange(len(pixel))
-    _join(pixel, strong.shape[1], parent)
-    _, region = np.unique(parent, return_inverse=True)
-    rows, columns = np.divmod(pixel, strong.shape[1])
-    x, y = columns + 0.5, rows + 0.5
-    w = excess.ravel()[pixel].astype(float)
-    n = int(region.max()) + 1 if len(region) else 0
-    sums = np.zeros((n, len(SUMS)))
-    columns_of = (np.ones(len(pixel)), w, w * x, w * y, w * x * x, w * y * y)
-    for i, values in enumerate(columns_of):
-        sums[:, i] = np.bincount(region, weights=values, minlength=n)
-    np.maximum.at(sums[:, 6], region, w)
-    sums[:, 7] = np.bincount(region, weights=overloaded.ravel()[pixel], minlength=n)
-    return Regions(sums, pixel, region)
+    framed = np.pad(good, 1, constant_values=False)
+    rows, columns = np.divmod(index, good.shape[1])
+    cut = np.zeros(len(index), bool)
+    for i in range(3):
+        for j in range(3):
+            cut |= ~framed[rows + i, columns + j]
+    return cut
 
 
 @kernel

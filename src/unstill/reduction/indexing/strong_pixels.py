@@ -35,7 +35,7 @@ def strong_pixels(
     window: int = 3,
     sigma_dispersion: float = 6.0,
     sigma_strong: float = 3.0,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mark the strong pixels of one panel.
 
     Parameters
@@ -55,18 +55,21 @@ def strong_pixels(
 
     Returns
     -------
-    strong, excess
-        ``(slow, fast)`` uint8, and float32 photons above the local background (0 elsewhere).
+    strong, excess, background
+        ``(slow, fast)`` uint8, and float32 photons above the local background, and that
+        background; both 0 where no pixel is strong.
     """
     marked = np.zeros(image.shape, np.uint8)
     strong = np.zeros(image.shape, np.uint8)
     excess = np.zeros(image.shape, np.float32)
+    background = np.zeros(image.shape, np.float32)
     gain, pedestal = float(panel.gain), float(panel.pedestal)
     _mark_windows(image, good, marked, noise, TILE, window, gain, pedestal, sigma_dispersion)
     _compare(
-        image, good, marked, noise, TILE, window + 4, gain, pedestal, sigma_strong, strong, excess
-    )
-    return strong, excess
+        image, good, marked, noise, TILE, window + 4, gain, pedestal, sigma_strong,
+        strong, excess, background,
+    )  # fmt: skip
+    return strong, excess, background
 
 
 def noise_factor(
@@ -199,7 +202,7 @@ def _mark_windows(  # type: ignore[no-untyped-def]
 
 @kernel
 def _compare(  # type: ignore[no-untyped-def]
-    image, good, marked, noise, tile, window, gain, pedestal, sigma, strong, excess
+    image, good, marked, noise, tile, window, gain, pedestal, sigma, strong, excess, below
 ):
     """Compare marked pixels with the unmarked ones around them.
 
@@ -233,3 +236,4 @@ def _compare(  # type: ignore[no-untyped-def]
             if above > sigma * np.sqrt(factor * expected) and above > 0:
                 strong[row, column] = 1
                 excess[row, column] = above
+                below[row, column] = expected
