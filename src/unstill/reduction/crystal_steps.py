@@ -14,6 +14,7 @@ from unstill.crystal.reindexing import IDENTITY, ReindexOperator
 from unstill.errors import InputError, UnstillWarning
 from unstill.maps.observations import Observations, concatenate
 from unstill.reduction.ambiguity import reindex_observations, resolve_ambiguity
+from unstill.reduction.crystal_sample import common_part
 from unstill.reduction.crystal_tables import crystal_tables
 from unstill.reduction.crystals import (
     CrystalChoice,
@@ -128,13 +129,13 @@ def _find(run: Run) -> CrystalsFound:
         verdict = CrystalVerdict(names[0], True, "", 0.0, None, rows)
         return CrystalsFound(CrystalChoice((verdict,)), still, of_sweep, cells[0])
     wanted = run.parameters.crystals
-    rows_of = concatenate(
-        [
-            block.replace(crystal=cells[0], sweep_names=run.names)
-            for sweep in run.sweeps
-            for block in coarse_blocks(run, sweep)
-        ]
+    n_rows = [sums_of(run, sweep).n_observations for sweep in run.sweeps]
+    blocks = (
+        block.replace(crystal=cells[0], sweep_names=run.names)
+        for sweep in run.sweeps
+        for block in coarse_blocks(run, sweep)
     )
+    rows_of = concatenate(list(common_part(blocks, sum(n_rows))))
     tables = crystal_tables(rows_of, crystal_of_sweep=of_sweep)
     moves = still
     if wanted.ambiguity:
@@ -145,6 +146,14 @@ def _find(run: Run) -> CrystalsFound:
             tables = crystal_tables(_indexed(rows_of, moves, of_sweep), crystal_of_sweep=of_sweep)
     options = CrystalOptions(wanted.max_cell_difference, wanted.min_likeness)
     choice = choose_crystals(tables, cells, names=names, options=options)
+    all_rows = np.bincount(of_sweep, weights=n_rows).astype(int).tolist()
+    choice = replace(
+        choice,
+        verdicts=tuple(
+            replace(verdict, n_rows=number)
+            for verdict, number in zip(choice.verdicts, all_rows, strict=True)
+        ),
+    )
     if not wanted.select:
         kept = tuple(replace(verdict, kept=True, reason="") for verdict in choice.verdicts)
         choice = replace(choice, verdicts=kept)

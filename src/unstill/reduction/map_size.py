@@ -27,7 +27,7 @@ def fitting_map(merged: Merged) -> IntensityMap:
     warnings.warn(
         f"the map would have {grid.size / 1e6:.0f} million voxels with all symmetry mates; it is "
         "written with one of each; unstill map symmetrize --expand fills in the others, "
-        "and --d-min or lower --divisions make it smaller",
+        "and d_min in [frames] of --config or lower --divisions make it smaller",
         UnstillWarning,
         stacklevel=2,
     )

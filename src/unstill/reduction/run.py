@@ -13,6 +13,7 @@ from typing import Any
 from unstill.errors import InputError
 from unstill.provenance import digest_file
 from unstill.provenance.record import plain
+from unstill.reduction.block_frames import frames_that_fit
 from unstill.reduction.blocks import Block, blocks_of
 from unstill.reduction.identity import experiment_digest
 from unstill.reduction.parameters import ReduceParameters
@@ -111,11 +112,14 @@ class Run:
 
     def blocks(self, sweep: Sweep) -> list[Block]:
         """Blocks of the frames that are there."""
-        spread = self.parameters.integrate.max_spread
-        n = sweep.n_available
+        wanted = self.parameters.integrate
+        memo = ("frames of a block", sweep.number)
+        if memo not in self.memo:
+            self.memo[memo] = frames_that_fit(sweep.experiment, wanted.divisions, wanted.fine)
+        n, most = sweep.n_available, self.memo[memo]
         return [
             Block(block.start, min(block.stop, n), block.number)
-            for block in blocks_of(sweep.experiment, spread)
+            for block in blocks_of(sweep.experiment, wanted.max_spread, max_frames=most)
             if block.start < n
         ]
 

@@ -16,6 +16,7 @@ from unstill.io.map_files import write_map
 from unstill.maps import IntensityMap
 from unstill.maps.observations import Observations
 from unstill.reduction.crystal_steps import pool_of
+from unstill.reduction.map_size import fitting_map
 from unstill.reduction.merge_pool import merge_pool
 from unstill.reduction.merged import Merged
 from unstill.reduction.run import Run, remember
@@ -113,12 +114,12 @@ def final_map(run: Run) -> IntensityMap:
     merged: Merged = result_of(run, "merge")
     wanted = run.parameters.map
     if not (wanted.absolute or wanted.compton):
-        return merged.map
+        return fitting_map(merged)
     from unstill.reduction.absolute_step import AbsoluteChoice, on_absolute_scale
 
     wavelength = run.sweeps[0].experiment.beam.wavelength
     return on_absolute_scale(
-        merged.map, AbsoluteChoice(wanted.contents, wanted.compton, wavelength)
+        fitting_map(merged), AbsoluteChoice(wanted.contents, wanted.compton, wavelength)
     )
 
 
