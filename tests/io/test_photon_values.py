@@ -19,6 +19,7 @@ from unstill.experiment import Detector, Experiment, FrameHeader
 from unstill.io.frames.smv import read_smv_header
 from unstill.io.photon_values import with_photon_values
 from unstill.io.pixel_arrays import read_pixel_array
+from unstill.io.pixel_masks import read_pixel_mask
 from unstill.io.scan_headers import reconcile_scan
 
 
@@ -92,9 +93,9 @@ def test_files_that_cannot_be_applied_are_named(tmp_path: Path) -> None:
     for files, kind, message in (
         ({"pedestal": "gone.npy"}, InputError, r"the pedestal file is missing.*gone\.npy"),
         ({"pedestal": "p.npz"}, InputError, r"differs from pixel to pixel.*p\.npz"),
-        ({"gain": "gain.pickle"}, FormatError, r"the gain file is a pickle.*gain\.pickle"),
+        ({"gain": "gain.pickle"}, FormatError, r"a pickled gain is not read.*gain\.pickle"),
         ({"gain": "text.tif"}, UnstillError, r"text\.tif"),
-        ({"gain": "small.npz"}, InputError, r"the gain file does not fit.*small\.npz"),
+        ({"gain": "small.npz"}, InputError, r"the gain does not fit.*small\.npz"),
     ):
         with pytest.raises(kind, match=message):
             with_photon_values(naming(tmp_path, **files), FrameHeader())
@@ -109,7 +110,11 @@ def test_arrays_of_every_kind_are_read_and_cut_into_panels(tmp_path: Path) -> No
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["entry/data"] = wanted[None]
     for name in ("a.npy", "a.npz", "a.tif", "a.h5"):
-        (found,) = read_pixel_array(tmp_path / name, detector, "the mask file")
+        (found,) = read_pixel_array(tmp_path / name, detector, "mask")
         np.testing.assert_array_equal(found, wanted)
+        if name.endswith(".h5"):
+            continue
+        (bad,) = read_pixel_mask(tmp_path / name, detector)
+        np.testing.assert_array_equal(bad, wanted != 0)
     with pytest.raises(FormatError, match=r"no dataset mask.*a\.h5"):
-        read_pixel_array(tmp_path / "a.h5", detector, "the mask file", datasets=("mask",))
+        read_pixel_array(tmp_path / "a.h5", detector, "mask", datasets=("mask",))

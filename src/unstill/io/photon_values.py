@@ -60,9 +60,7 @@ def with_photon_values(experiment: Experiment, header: FrameHeader) -> Experimen
 def _from_file(detector: Detector, name: str, path: Path) -> Detector:
     """Take one value a panel from a file with one value a pixel."""
     values = []
-    for panel, pixels in zip(
-        detector.panels, read_pixel_array(path, detector, f"the {name} file"), strict=True
-    ):
+    for panel, pixels in zip(detector.panels, read_pixel_array(path, detector, name), strict=True):
         low, high = float(np.min(pixels)), float(np.max(pixels))
         if low != high:
             raise InputError(

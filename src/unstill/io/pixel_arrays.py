@@ -32,7 +32,7 @@ def read_pixel_array(
     detector
         The array is cut into its panels.
     what
-        What it is, for messages: ``"the mask file"``.
+        What it is, for messages: ``"mask"``.
     datasets
         Names of the dataset in an HDF5 file; it may lie in any group.
     kinds
@@ -53,12 +53,12 @@ def read_pixel_array(
     path = Path(path)
     if not path.is_file():
         raise InputError(
-            f"{what} is missing",
+            f"the {what} file is missing",
             found=str(path),
             fix="put it there, or correct or remove its name in the experiment",
         )
     start = head(path, 16)
-    with parsing(path, what.removeprefix("the "), fix=kinds):
+    with parsing(path, f"a {what}", fix=kinds):
         if start.startswith(b"PK"):
             found = _from_npz(path)
             if len(found) > 1:
@@ -70,9 +70,9 @@ def read_pixel_array(
             raw = _from_hdf5(path, datasets, kinds)
         elif start[:1] in (b"\x80", b"(") or path.suffix in (".pickle", ".mask"):
             raise FormatError(
-                f"{what} is a pickle, which is not read: that would run whatever code it holds",
+                f"a pickled {what} is not read: that would run whatever code it holds",
                 found=str(path),
-                fix=f"save it as a numpy array with numpy.save; {kinds}",
+                fix=kinds,
             )
         else:
             from unstill.io.frames import open_frames
@@ -94,7 +94,7 @@ def _a_panel_each(
     shapes = [panel.shape for panel in detector.panels]
     if [array.shape for array in found] != shapes:
         raise InputError(
-            f"{what} does not fit the detector",
+            f"the {what} does not fit the detector",
             found=f"{path}: arrays of {[array.shape for array in found]}, panels of {shapes}",
             fix="save one array a panel (slow, fast), in their order, or one of the whole image",
         )
