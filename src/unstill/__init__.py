@@ -18,15 +18,19 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from unstill.crystal import Crystal as Crystal
     from unstill.ensembles import Ensemble as Ensemble
+    from unstill.experiment import Experiment as Experiment
     from unstill.io import read_map as read_map
     from unstill.io import read_structure as read_structure
     from unstill.io import write_map as write_map
     from unstill.maps import IntensityMap as IntensityMap
+    from unstill.maps import Observations as Observations
 
 _LAZY = {
     "Crystal": "unstill.crystal",
     "Ensemble": "unstill.ensembles",
+    "Experiment": "unstill.experiment",
     "IntensityMap": "unstill.maps",
+    "Observations": "unstill.maps",
     "read_map": "unstill.io",
     "read_structure": "unstill.io",
     "write_map": "unstill.io",
@@ -35,7 +39,9 @@ _LAZY = {
 __all__ = [
     "Crystal",
     "Ensemble",
+    "Experiment",
     "IntensityMap",
+    "Observations",
     "__version__",
     "read_map",
     "read_structure",
