@@ -112,6 +112,21 @@ def test_stills_from_a_map(tmp_path):
     assert "median observation" in found.output
 
 
+def test_stills_with_a_background_have_it_measured_too(tmp_path):
+    options = ["--stills", "2", "--no-bragg", "--mean-counts", "20", "--background", "2"]
+    found = run(*CELL, *options, "-o", str(tmp_path), "--json")
+    assert found.exit_code == 0, found.output
+    answer = json.loads(found.stdout)
+    assert answer["files"][-1].startswith("background/")
+    (alone,) = read_experiments(tmp_path / "background.expt")
+    stills = read_experiments(tmp_path / "stills.expt")
+    empty = open_frames(alone.images)
+    rate = np.mean([empty.read(i)[0] for i in range(empty.n_frames)])
+    counts = np.mean([open_frames(one.images).read(0)[0] for one in stills])
+    # Two photons from air and liquid for every diffuse one.
+    assert rate / counts == pytest.approx(2 / 3, rel=0.05)
+
+
 def test_bragg_peaks_of_a_model(tmp_path):
     lines = ["CRYST1   41.000   41.000   57.000  90.00  90.00  90.00 P 43 21 2     8"]
     rng = np.random.default_rng(1)

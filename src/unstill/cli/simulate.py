@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unstill.cli.fault_options import frames_of, wrong_background_of
 from unstill.cli.options import Debug, Json, Model, Seed, SpaceGroup, UnitCell, Workers, positive
 from unstill.cli.out_folder import check_folder, make_folder
 from unstill.cli.progress import progress_bars
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 verbs = typer.Typer(help="Make data of which the truth is known.", no_args_is_help=True)
 
 _FORMATS = ("cbf", "eiger", "tiff")
+
+_BACKGROUND_FRAMES = 20
+"""Frames without crystal for stills: their background is better known than one of them."""
 
 
 def register(app: typer.Typer) -> None:
@@ -153,12 +157,12 @@ def images(
         raise typer.BadParameter(f"--format must be one of {', '.join(_FORMATS)}")
     if phi_step == 0:
         raise typer.BadParameter("--phi-step must not be 0; use --stills for stills")
-    wrong = _wrong_background(wrong_background)
+    wrong = wrong_background_of(wrong_background)
     if wrong is not None and not background:
         raise typer.BadParameter("--wrong-background needs --background")
     if not 0 < distance + distance_error < float("inf"):
         raise typer.BadParameter("--distance-error leaves no distance")
-    tripped = _frames_of(beam_trip, frames)
+    tripped = frames_of(beam_trip, frames)
     parameters = {
         name: value
         for name, value in locals().items()
@@ -218,7 +222,15 @@ def images(
             }
             if stills:
                 written, median = _write_stills(
-                    out, recipe, truth, peaks, stills, orientation_error, distance_error, shared
+                    out,
+                    recipe,
+                    truth,
+                    peaks,
+                    stills,
+                    orientation_error,
+                    wrong,
+                    distance_error,
+                    shared,
                 )
             else:
                 written, median = _write_sweep(
@@ -255,6 +267,7 @@ def _write_stills(
     peaks: BraggPeaks | None,
     n: int,
     orientation_error: float,
+    wrong: WrongBackground | None,
     distance_error: float,
     shared: dict[str, Any],
 ) -> tuple[WrittenSimulation, float]:
@@ -264,6 +277,7 @@ def _write_stills(
     from unstill.simulation.faults import with_distance_error
     from unstill.simulation.run import write_still_simulation
     from unstill.simulation.stills import make_stills, simulate_stills
+    from unstill.simulation.sweeps import background_frames
 
     pairs = make_stills(
         truth.crystal,
@@ -281,7 +295,10 @@ def _write_stills(
             replace(still, written=with_distance_error(still.written, distance_error))
             for still in made
         ]
-    written = write_still_simulation(out, made, **shared)
+    alone = None
+    if template.background is not None:
+        alone = background_frames(template, n_frames=_BACKGROUND_FRAMES, wrong=wrong)
+    written = write_still_simulation(out, made, background=alone, **shared)
     return written, median_counts(made[0].frames, recipe.divisions)
 
 
@@ -298,7 +315,8 @@ def _report(verb: Verb, written: WrittenSimulation, median: float, wall: float) 
         "median_counts": median,
         "went_on": written.went_on,
     }
-    verb.say(f"wrote {written.n_frames} frames in {wall:.1f} s: {written.outputs['expt']}")
+    frames = "1 frame" if written.n_frames == 1 else f"{written.n_frames} frames"
+    verb.say(f"wrote {frames} in {wall:.1f} s: {written.outputs['expt']}")
     verb.say(f"median observation: {median:.1f} diffuse photons")
     verb.say(f"truth: {written.outputs['truth']}")
 
@@ -361,30 +379,3 @@ def _mean_intensity(truth: Truth) -> float:
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     s = directions * rng.uniform(0.25, 0.5, (500, 1))
     return float(np.mean(truth.at(s @ truth.crystal.orthogonalization_matrix)))
-
-
-def _wrong_background(text: str) -> WrongBackground | None:
-    if not text:
-        return None
-    from unstill.simulation.sweeps import WrongBackground
-
-    given: dict[str, float] = {}
-    for item in text.split(","):
-        name, _, number = item.partition("=")
-        if name.strip() not in ("exposure", "transmission", "distance", "wavelength"):
-            raise typer.BadParameter(f"--wrong-background does not know {name.strip()!r}")
-        try:
-            given[name.strip()] = float(number)
-        except ValueError as error:
-            raise typer.BadParameter(f"--wrong-background needs a number for {name}") from error
-    return WrongBackground(**given)
-
-
-def _frames_of(text: str, n_frames: int) -> tuple[int, ...]:
-    try:
-        found = tuple(int(item) for item in text.split(",") if item.strip())
-    except ValueError as error:
-        raise typer.BadParameter("--beam-trip must be frames such as 12,13") from error
-    if any(not 0 <= frame < n_frames for frame in found):
-        raise typer.BadParameter(f"--beam-trip must be frames from 0 to {n_frames - 1}")
-    return found

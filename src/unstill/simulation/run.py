@@ -36,7 +36,7 @@ class WrittenSimulation:
     outputs
         Files by purpose: ``truth``, ``truth_map``, ``expt``, ``background_expt``, ``xparm``.
     images
-        Templates of the image files, or the files of stills.
+        Templates of the image files, or the files of stills; the background is last.
     n_frames
         Frames of the crystal.
     went_on
@@ -116,14 +116,9 @@ def write_simulation(
     write_expt(outputs["expt"], [described], provenance=provenance)
     templates = [images.template]
     if background is not None:
-        images = write_sweep(
-            background, folder / "background", "background", image_format=image_format,
-            workers=workers, progress=_named(progress, "background"),
-        )  # fmt: skip
+        alone = _write_background(folder, background, image_format, workers, provenance, progress)
         outputs["background_expt"] = folder / "background.expt"
-        alone = replace(background.experiment, images=images)
-        write_expt(outputs["background_expt"], [alone], provenance=provenance)
-        templates.append(images.template)
+        templates.append(alone.template)
     if _fits_xparm(described):
         outputs["xparm"] = folder / "XPARM.XDS"
         write_xparm(outputs["xparm"], described)
@@ -134,6 +129,7 @@ def write_still_simulation(
     folder: Path,
     stills: Sequence[Still],
     *,
+    background: SimulatedFrames | None = None,
     image_format: ImageFormat = "cbf",
     truth_divisions: Triple | None = (2, 2, 2),
     truth_d_min: float | None = None,
@@ -152,6 +148,8 @@ def write_still_simulation(
         "format": image_format,
         "truth_grid": [truth_divisions, truth_d_min],
     }
+    if background is not None:
+        record["background"] = truth_record(background)
     outputs = {"truth": folder / "truth.json"}
     went_on = start_record(outputs["truth"], record)
     if truth_divisions is not None and first.truth is not None:
@@ -168,8 +166,30 @@ def write_still_simulation(
         replace(still.written, images=found) for still, found in zip(stills, images, strict=True)
     ]
     write_expt(outputs["expt"], described, provenance=provenance)
-    files = tuple(_path_of(found) for found in images)
-    return WrittenSimulation(outputs, files, len(stills), went_on, spent)
+    files = [_path_of(found) for found in images]
+    if background is not None:
+        alone = _write_background(folder, background, image_format, workers, provenance, progress)
+        outputs["background_expt"] = folder / "background.expt"
+        files.append(alone.template)
+    return WrittenSimulation(outputs, tuple(files), len(stills), went_on, spent)
+
+
+def _write_background(
+    folder: Path,
+    background: SimulatedFrames,
+    image_format: ImageFormat,
+    workers: int,
+    provenance: Provenance | None,
+    progress: Progress | None,
+) -> ImageSet:
+    """Write images and geometry of the sweep without crystal."""
+    images = write_sweep(
+        background, folder / "background", "background", image_format=image_format,
+        workers=workers, progress=_named(progress, "background"),
+    )  # fmt: skip
+    alone = replace(background.experiment, images=images)
+    write_expt(folder / "background.expt", [alone], provenance=provenance)
+    return images
 
 
 def _write_truth(
