@@ -135,8 +135,12 @@ def index(
         record = verb.record(
             _parameters(locals()), inputs=[] if expt is None else [expt], seed=seed
         )
-        source = open_frames(images if len(images) > 1 else images[0])
-        start = _start(verb, source, expt, hints, stills=stills)
+        given = None if expt is None else _from_file(verb, expt)
+        source = open_frames(
+            images if len(images) > 1 else images[0],
+            detector=None if given is None else given.detector,
+        )
+        start = _start(source, given, hints, stills=stills)
         n_workers = workers or cpu_count()
         if stills:
             done = index_stills(start, source, options=options, workers=n_workers)
@@ -188,7 +192,7 @@ def _parameters(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _start(
-    verb: Verb, source: FrameSource, expt: Path | None, hints: GeometryHints, *, stills: bool
+    source: FrameSource, given: Experiment | None, hints: GeometryHints, *, stills: bool
 ) -> Experiment:
     """Geometry to start from; frames of stills need no angles."""
     from dataclasses import replace
@@ -198,32 +202,35 @@ def _start(
     from unstill.reduction.indexing.starting_geometry import geometry_from_headers, with_hints
 
     images, first_image = image_set_of(source.files(), source.n_frames)
-    if expt is None:
-        seen = FrameSubset(source, (0,)) if stills else source
-        start = geometry_from_headers(seen, hints=hints, images=images)
-    else:
-        start = with_hints(_from_file(verb, expt, source, stills=stills), hints)
-        start = start.replace(images=replace(images, mask=start.images.mask))
-    if start.scan is not None and expt is None:
-        start = start.replace(scan=replace(start.scan, first_image=first_image))
-    return start
+    if given is not None:
+        start = with_hints(_reconciled(given, source, stills=stills), hints)
+        return start.replace(images=replace(images, mask=given.images.mask))
+    seen = FrameSubset(source, (0,)) if stills else source
+    start = geometry_from_headers(seen, hints=hints, images=images)
+    if start.scan is None:
+        return start
+    return start.replace(scan=replace(start.scan, first_image=first_image))
 
 
-def _from_file(verb: Verb, expt: Path, source: FrameSource, *, stills: bool) -> Experiment:
+def _from_file(verb: Verb, expt: Path) -> Experiment:
     from unstill.io.experiment_files import read_experiments
-    from unstill.io.scan_headers import reconcile_scan
 
     experiments = read_experiments(expt)
     if len(experiments) > 1:
         verb.warn(f"{expt.name} holds {len(experiments)} experiments; the first is the start")
-    first = experiments[0].replace(lattice=None)
+    return experiments[0].replace(lattice=None)
+
+
+def _reconciled(given: Experiment, source: FrameSource, *, stills: bool) -> Experiment:
+    from unstill.io.scan_headers import reconcile_scan
+
     if stills:
-        return first.replace(scan=None, goniometer=None)
+        return given.replace(scan=None, goniometer=None)
     # The images that were named are the sweep: as many frames as there are.
-    scan = first.scan
+    scan = given.scan
     if scan is not None and source.n_frames != scan.n_frames:
-        first = first.replace(scan=_resized(scan, source.n_frames))
-    return reconcile_scan(first, source)
+        given = given.replace(scan=_resized(scan, source.n_frames))
+    return reconcile_scan(given, source)
 
 
 def _resized(scan: Any, n_frames: int) -> Any:
@@ -289,6 +296,7 @@ def _answer(verb: Verb, results: Sequence[IndexResult]) -> None:
         "n_spots": sum(len(one.spots) for one in results),
         "n_cut": sum(int(one.spots.cut.sum()) for one in results),
         "n_at_ends": sum(int((one.spots.at_end & ~one.spots.cut).sum()) for one in results),
+        "n_on_axis": sum(int(one.on_axis.sum()) for one in results),
         "n_judged": sum(len(one) for one in judged),
         "n_indexed": sum(int(one.indexed.sum()) for one in results),
         "share": float(np.concatenate(judged).mean()),
@@ -328,7 +336,7 @@ def _say(verb: Verb) -> None:
     cell = "  ".join(f"{value:.3f}" for value in found["unit_cell"])
     verb.say(
         f"spots          {found['n_spots']}; cut: {found['n_cut']} by gaps and edges, "
-        f"{found['n_at_ends']} by ends of the scan"
+        f"{found['n_at_ends']} by ends of the scan; on the axis: {found['n_on_axis']}"
     )
     verb.say(f"indexed        {found['share']:.1%} of {found['n_judged']} that are judged")
     verb.say(f"unit cell      {cell}")

@@ -9,8 +9,8 @@ import numpy as np
 from unstill.experiment import Experiment
 from unstill.reduction.indexing.crystal_motion import CrystalMotion
 from unstill.reduction.indexing.prediction import crystal_frame, geometry_of
-from unstill.reduction.indexing.refine import angles
 from unstill.reduction.indexing.spots import Spots
+from unstill.reduction.indexing.turning import NEAR_AXIS, angles, crossing_rates
 
 LOOSE = 0.3
 """Distance of a Miller coordinate from an integer up to which a spot is indexed."""
@@ -70,26 +70,34 @@ def assign_indices(
 
 
 def within_spread(
-    residuals: np.ndarray, *, smallest: tuple[float, float], at_end: np.ndarray | None = None
+    experiment: Experiment,
+    spots: Spots,
+    residuals: np.ndarray,
+    *,
+    smallest: tuple[float, float],
 ) -> np.ndarray:
     """Which residuals are no outliers: within six robust standard deviations of each kind.
 
+    The angle of spots that the ends of the scan cut is not judged. That of
+    others may be off by more the closer they are to the rotation axis.
+
     Parameters
     ----------
+    experiment, spots
+        What the residuals belong to.
     residuals
         ``(n, 3)`` fast, slow (pixels), angle (degrees); NaN is an outlier.
     smallest
         Limits that are never undercut, pixels and degrees.
-    at_end
-        ``(n,)`` bool: spots that the ends of the scan cut; their angle is not judged.
     """
     seen = np.isfinite(residuals[:, 0])
     if not seen.any():
         return np.zeros(len(residuals), bool)
-    spread = 1.4826 * np.median(np.abs(residuals[seen]), axis=0)
+    scaled = np.abs(np.nan_to_num(residuals))
+    scaled[:, 2] *= np.maximum(crossing_rates(experiment, spots), NEAR_AXIS)
+    spread = 1.4826 * np.median(scaled[seen], axis=0)
     limit = np.maximum(_CUT * spread, [smallest[0], smallest[0], smallest[1]])
-    close = np.abs(np.nan_to_num(residuals)) <= limit
-    if at_end is not None:
-        close[:, 2] |= at_end
+    close = scaled <= limit
+    close[:, 2] |= spots.at_end
     inside: np.ndarray = seen & np.all(close, axis=1)
     return inside

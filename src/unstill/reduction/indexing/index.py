@@ -131,10 +131,10 @@ def _finished(
     good = np.zeros(len(spots), bool)
     rows = np.flatnonzero(assigned.indexed)
     good[rows] = within_spread(
-        residuals[rows], smallest=never_outliers(experiment), at_end=spots.at_end[rows]
+        experiment, spots.select(rows), residuals[rows], smallest=never_outliers(experiment)
     )
     residuals[~good] = np.nan
-    counted = good & judged_spots(spots)
+    counted = good & judged_spots(experiment, spots)
     if counted.sum() < FEWEST_SPOTS:
         raise no_lattice(float(good.mean()), len(spots), (), known_cell=False)
     experiment = experiment.replace(lattice=motion.lattice())

@@ -25,6 +25,7 @@ from unstill.reduction.indexing.prediction import (
     standing,
 )
 from unstill.reduction.indexing.spots import Spots
+from unstill.reduction.indexing.turning import NEAR_AXIS, angles, crossing_rates, turns_during
 
 _CHUNK = 4096
 _HUBER = 2.0
@@ -48,7 +49,7 @@ class Refined:
         ``(n, 3)`` calculated minus observed: fast, slow (pixels), angle (degrees); NaN where a
         reflection is not expected at all.
     sigma
-        ``(3,)`` robust spread of the residuals.
+        ``(3,)`` robust spread of the residuals, angles times the crossing rate.
     values, errors
         Moves of the geometry by name and their standard uncertainties (mm, degrees).
     cell_errors
@@ -75,7 +76,13 @@ class _Data:
     spots: Spots
     hkl: np.ndarray
     phi: np.ndarray
+    rate: np.ndarray
     turns: bool
+
+    @classmethod
+    def of(cls, start: Experiment, spots: Spots, hkl: np.ndarray) -> _Data:
+        rate = np.maximum(crossing_rates(start, spots), NEAR_AXIS)
+        return cls(start, spots, hkl, angles(start, spots), rate, turns_during(start))
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,10 +140,10 @@ def refine(
     names = free_names(free, experiment)
     begin = np.array([(values or {}).get(name, 0.0) for name in names])
     state = _State(names, begin, motion, free.cell)
-    data = _Data(experiment, spots, hkl, angles(experiment, spots), turns_during(experiment))
+    data = _Data.of(experiment, spots, hkl)
     damping = 1e-4
     residuals = _residuals(data, state)
-    sigma = _spread(residuals)
+    sigma = _spread(data, residuals)
     for _ in range(max_steps):
         weight = _weights(data, residuals, sigma)
         cost = _cost(data, state, residuals, sigma)
@@ -148,7 +155,7 @@ def refine(
             break
         gained = 1 - _cost(data, state_new, residuals_new, sigma) / cost
         state, residuals = state_new, residuals_new
-        sigma_new = _spread(residuals)
+        sigma_new = _spread(data, residuals)
         settled = np.allclose(sigma_new, sigma, rtol=1e-3)
         sigma = sigma_new
         if gained < 1e-4 and settled:
@@ -157,24 +164,11 @@ def refine(
     return _result(data, state, residuals, sigma, normal)
 
 
-def turns_during(experiment: Experiment) -> bool:
-    """Whether the crystal turns while a frame is taken."""
-    scan = experiment.scan
-    return scan is not None and abs(float(scan.phi_width or 0.0)) > 0
-
-
-def angles(experiment: Experiment, spots: Spots) -> np.ndarray:
-    """``(n,)`` rotation angles of centroids (degrees); 0 for a still."""
-    if experiment.scan is None:
-        return np.zeros(len(spots))
-    return experiment.scan.phi(spots.frame)
-
-
 def residuals_of(
     experiment: Experiment, motion: CrystalMotion, spots: Spots, hkl: np.ndarray
 ) -> np.ndarray:
     """``(n, 3)`` calculated minus observed fast, slow (pixels) and angle (degrees), or NaN."""
-    data = _Data(experiment, spots, hkl, angles(experiment, spots), turns_during(experiment))
+    data = _Data.of(experiment, spots, hkl)
     return _residuals(data, _State((), np.zeros(0), motion, free_cell=False))
 
 
@@ -202,9 +196,10 @@ def _residuals(
     return residuals
 
 
-def _spread(residuals: np.ndarray) -> np.ndarray:
-    """Robust standard deviation of each kind of residual, about zero."""
-    seen = residuals[np.isfinite(residuals[:, 0])]
+def _spread(data: _Data, residuals: np.ndarray) -> np.ndarray:
+    """Robust standard deviation of each kind of residual, about zero; angles times the rate."""
+    scaled = residuals * np.stack([np.ones_like(data.rate)] * 2 + [data.rate], axis=1)
+    seen = scaled[np.isfinite(scaled[:, 0])]
     if not len(seen):
         return np.ones(3)
     spread: np.ndarray = 1.4826 * np.median(np.abs(seen), axis=0)
@@ -220,7 +215,8 @@ def _variance(data: _Data, sigma: np.ndarray) -> np.ndarray:
     own[:, 2] *= width * width
     # Centroids of strong spots are not as good as their counts; weak ones are worse than most.
     usual = np.median(own, axis=0)
-    extra = np.maximum(sigma**2 - usual, (0.3 * sigma) ** 2)
+    extra = np.tile(np.maximum(sigma**2 - usual, (0.3 * sigma) ** 2), (len(own), 1))
+    extra[:, 2] /= data.rate**2
     variance: np.ndarray = own + extra
     return variance
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from unstill.experiment import Experiment
 from unstill.io.dials_refl import INDEXED, STRONG, Reflections
-from unstill.reduction.indexing.refine import angles
 from unstill.reduction.indexing.result import IndexResult
+from unstill.reduction.indexing.turning import angles
 
 _UNINDEXED_ID = -1
 

@@ -13,6 +13,7 @@ from unstill.reduction.indexing.refine import Refined
 from unstill.reduction.indexing.refusals import FEWEST_SPOTS
 from unstill.reduction.indexing.second_lattice import SecondLattice
 from unstill.reduction.indexing.spots import Spots
+from unstill.reduction.indexing.turning import NEAR_AXIS, crossing_rates
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,14 @@ class IndexResult:
     @property
     def judged(self) -> np.ndarray:
         """``(n,)`` bool: spots that tell how good the result is; see :func:`judged_spots`."""
-        return judged_spots(self.spots)
+        return judged_spots(self.experiment, self.spots)
+
+    @property
+    def on_axis(self) -> np.ndarray:
+        """``(n,)`` bool: spots seen entire, but so near the rotation axis that they graze."""
+        rates = crossing_rates(self.experiment, self.spots)
+        near: np.ndarray = self.spots.whole & (rates < NEAR_AXIS)
+        return near
 
     @property
     def share(self) -> float:
@@ -70,13 +78,15 @@ class IndexResult:
         return float(self.indexed[self.judged].mean())
 
 
-def judged_spots(spots: Spots) -> np.ndarray:
+def judged_spots(experiment: Experiment, spots: Spots) -> np.ndarray:
     """``(n,)`` bool: spots seen entire, whose place and angle mean something.
 
-    Where a scan is so short that its ends cut nearly all of them, all that no
-    gap of the detector cuts.
+    Not those that a gap or an end of the scan cuts, and not those on the
+    rotation axis, which graze the Ewald sphere. Where a scan is so short that
+    its ends cut nearly all spots, those too.
     """
-    for seen in (spots.whole, ~spots.cut):
+    off_axis = crossing_rates(experiment, spots) >= NEAR_AXIS
+    for seen in (spots.whole & off_axis, ~spots.cut & off_axis):
         if seen.sum() >= FEWEST_SPOTS:
             return seen
     return np.ones(len(spots), bool)

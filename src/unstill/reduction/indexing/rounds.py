@@ -14,11 +14,12 @@ from unstill.experiment.lattice import nearest_rotation
 from unstill.reduction.indexing.assign import assign_indices, within_spread
 from unstill.reduction.indexing.crystal_motion import CrystalMotion
 from unstill.reduction.indexing.options import IndexOptions
-from unstill.reduction.indexing.refine import Refined, refine, residuals_of, turns_during
+from unstill.reduction.indexing.refine import Refined, refine, residuals_of
 from unstill.reduction.indexing.refusals import FEWEST_SPOTS, no_lattice
 from unstill.reduction.indexing.search import SearchResult
 from unstill.reduction.indexing.spots import Spots
 from unstill.reduction.indexing.sublattice import filled_lattice
+from unstill.reduction.indexing.turning import turns_during
 
 _REFINED_SPOTS = 20_000
 _WORTH_A_TRY = 0.75
@@ -122,10 +123,9 @@ class Rounds:
                 (),
                 known_cell=self.options.unit_cell is not None,
             )
-        residuals = residuals_of(experiment, motion, part.select(chosen), assigned.hkl[chosen])
-        close = within_spread(
-            residuals, smallest=never_outliers(experiment), at_end=part.at_end[chosen]
-        )
+        found = part.select(chosen)
+        residuals = residuals_of(experiment, motion, found, assigned.hkl[chosen])
+        close = within_spread(experiment, found, residuals, smallest=never_outliers(experiment))
         chosen = chosen[close]
         if len(chosen) > _REFINED_SPOTS:
             chosen = chosen[np.linspace(0, len(chosen) - 1, _REFINED_SPOTS).astype(int)]
