@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from geometries import lattice, sweep, tilted_panel
@@ -40,11 +42,15 @@ def test_a_ray_comes_back_to_the_pixel_it_came_from(
     drifts=st.booleans(),
     sensor=st.booleans(),
     step=st.sampled_from([0.7, -0.4, 3.0]),
+    exposed=st.sampled_from([1.0, 0.6]),
 )
 def test_every_spot_has_the_hkl_it_was_predicted_for(
-    seed: int, drifts: bool, sensor: bool, step: float
+    seed: int, drifts: bool, sensor: bool, step: float, exposed: float
 ) -> None:
     experiment = sweep(seed, drifts=drifts, sensor=sensor, step=step)
+    assert experiment.scan is not None
+    scan = replace(experiment.scan, phi_width=exposed * step)
+    experiment = experiment.replace(scan=scan)
     hkl = all_hkl(9)
     spots = predict_spots(experiment, hkl)
     assert len(spots) > 5
@@ -156,6 +162,8 @@ def test_what_a_detector_reaches() -> None:
     assert edge_resolution(beam, detector) == pytest.approx(0.5 / np.sin(edge / 2), rel=1e-4)
     assert corner_resolution(beam, detector) == pytest.approx(0.5 / np.sin(corner / 2))
     assert edge_resolution(beam, Detector((panel, panel))) is None
+    on_the_rim = Panel((0.0, 10.0, -100.0), (1, 0, 0), (0, -1, 0), (0.1, 0.1), (300, 250))
+    assert edge_resolution(beam, Detector((on_the_rim,))) is None
 
 
 def test_a_drift_beyond_the_scan_points_is_refused() -> None:

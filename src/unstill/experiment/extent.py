@@ -36,13 +36,13 @@ def corner_resolution(beam: Beam, detector: Detector) -> float:
 def edge_resolution(beam: Beam, detector: Detector) -> float | None:
     """Spacing d (Å) of the largest full ring on a panel that the direct beam hits.
 
-    ``None`` for several panels, and where the beam misses the only one.
+    ``None`` for several panels, and where the beam misses the only one or hits its rim.
     """
     center = beam_center(beam, detector)
     if center is None or len(detector.panels) > 1:
         return None
     panel, (_, fast, slow) = detector.panels[0], center
-    if not (0 <= fast < panel.image_size[0] and 0 <= slow < panel.image_size[1]):
+    if not (0 < fast < panel.image_size[0] and 0 < slow < panel.image_size[1]):
         return None
     return 1 / float(_lengths(beam, panel).min())
 

@@ -178,13 +178,16 @@ def _still_spots(experiment: Experiment, hkl: np.ndarray, max_excitation: float)
 
 def _frame_of(scan: Scan, phi: np.ndarray) -> np.ndarray:
     """Position in frames of rotation angles; NaN for those between two exposures."""
-    steps = (phi - scan.phi_start) / scan.phi_step
-    if scan.phi_width == scan.phi_step:
-        return steps
-    whole = np.floor(steps)
-    inside = (steps - whole) * scan.phi_step / float(scan.phi_width or 1.0)
+    whole, inside = _whole_and_inside(scan, phi)
     position: np.ndarray = np.where(inside <= 1, whole + inside, np.nan)
     return position
+
+
+def _whole_and_inside(scan: Scan, phi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Frame of rotation angles, and which share of its exposure is over; above 1 after it."""
+    steps = (phi - scan.phi_start) / scan.phi_step
+    whole = np.floor(steps)
+    return whole, (steps - whole) * (scan.phi_step / float(scan.phi_width or 1.0))
 
 
 def _on_panels(
@@ -232,7 +235,9 @@ def _refined(
     assert scan is not None
     change = np.full(len(phi), np.inf)
     for _ in range(_ROUNDS):
-        frame = (phi - scan.phi_start) / scan.phi_step
+        whole, inside = _whole_and_inside(scan, phi)
+        # Between two exposures the lattice waits where the first one left it.
+        frame = whole + np.minimum(inside, 1.0)
         r = np.einsum("nij,nj->ni", _rested(experiment, frame), hkl[row])
         again = np.where(sign < 0, _solve(experiment, r, -1.0), _solve(experiment, r, 1.0))
         again += _TURN * np.round((phi - again) / _TURN)
