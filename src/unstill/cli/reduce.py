@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -167,7 +168,12 @@ def reduce(
         check_folder(out, ["reduce.toml", "summary.json", "report.html", "map.nxs"])
         inputs = [*experiments, *(background or []), *([config] if config else [])]
         record = verb.record(
-            {"experiments": experiments, "background": background, **parameters.as_dict()},
+            {
+                "experiments": experiments,
+                "background": background,
+                **parameters.as_dict(),
+                "command_line": _command_line(experiments, background or [], out),
+            },
             inputs=inputs,
             seed=parameters.seed,
         )
@@ -197,6 +203,15 @@ def reduce(
 
 
 _IMAGES = (".cbf", ".img", ".h5", ".nxs", ".tif", ".tiff", ".gz")
+
+
+def _command_line(experiments: list[Path], background: list[Path], out: Path) -> str:
+    """Return what to type to do it again: reduce.toml holds everything else."""
+    empty = [f"--background {shlex.quote(str(path))}" for path in background]
+    files = [shlex.quote(str(path)) for path in experiments]
+    folder = shlex.quote(str(out))
+    config = shlex.quote(str(out / "reduce.toml"))
+    return " ".join(["unstill reduce", *files, *empty, f"--config {config} -o {folder}"])
 
 
 def _check_usage(given: dict[str, Any]) -> None:
