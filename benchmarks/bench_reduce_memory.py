@@ -25,19 +25,29 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from bench_reduction import experiment
+from unstill.crystal.symmetry import laue_operations
 from unstill.errors import UnstillWarning
 from unstill.experiment import Experiment, FrameHeader
 from unstill.experiment.pixels import scattering_vectors
 from unstill.experiment.predict import predict_spots
+from unstill.io.map_files import write_map
+from unstill.maps.observations import Observations
+from unstill.reduction.map_size import fitting_map
+from unstill.reduction.merge_pool import merge_pool
+from unstill.reduction.observation_store import read_block
 from unstill.reduction.parameters import ReduceParameters
 from unstill.reduction.pipeline import reduce_images
+from unstill.reduction.row_pool import write_rows
 from unstill.reduction.run import Run
+from unstill.reduction.scaling.scale import scale_pool
+from unstill.reduction.statistics import merging_statistics
 from unstill.reduction.sweeps import Sweep
 
 SIZE, PIXEL = (4150, 4371), 0.075
@@ -130,6 +140,47 @@ def reduce(n_frames: int, folder: Path, workers: int, fine: int, until: str) -> 
     )
 
 
+def copies(folder: Path, n_frames: int) -> None:
+    """Scale and merge what integrated blocks, turned by operations of the Laue group, become.
+
+    For machines that are too slow to integrate so many frames: blocks of a store
+    stand for others that the crystal would show after further turns.
+    """
+    warnings.simplefilter("ignore", UnstillWarning)
+    files = sorted(folder.glob("**/frames-*/coarse.h5"))
+    operations = laue_operations(experiment(SIZE, PIXEL, 1).crystal)
+
+    def blocks() -> Iterator[Observations]:
+        for number in range(n_frames // 10):
+            turn, place = divmod(number, len(files))
+            rows = read_block(files[place])
+            yield rows.replace(
+                index=(rows.index @ operations[turn]).astype(np.int32),
+                block=np.full(len(rows), number, np.int32),
+                phi=rows.phi - rows.phi.mean() + number + 0.5,
+            )
+
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        scratch = Path(temporary)
+        pool, begun = write_rows(blocks, scratch), time.perf_counter()
+        _tell(f"{pool.n_rows:,} rows", 0.0)
+        rejected = []
+        scales = scale_pool(pool, watch=lambda rows, why, off: rejected.append(rows.take(why > 0)))
+        _tell("scaled", time.perf_counter() - begun)
+        merged = merge_pool(
+            pool,
+            scales.model.scale_and_offset,
+            rejected=scales.rejected,
+            error_model=scales.error_model,
+            scratch=scratch,
+        )
+        _tell(f"merged to {len(merged):,} voxels", time.perf_counter() - begun)
+        found = merging_statistics(merged)
+        _tell(f"CC1/2 {found.overall.cc_half:.3f}", time.perf_counter() - begun)
+        write_map(fitting_map(merged), scratch / "map.nxs")
+        _tell("map written", time.perf_counter() - begun)
+
+
 def _tell(what: str, seconds: float) -> None:
     print(f"  {what:32s}{seconds:8.0f} s   peak {_peak_mib():.0f} MiB", flush=True)
 
@@ -146,9 +197,13 @@ def main() -> None:
     parser.add_argument("--fine", type=int, default=0, help="divisions of a fine map")
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--until", choices=STEPS, default=STEPS[-1])
+    parser.add_argument("--copies", action="store_true", help="scale copies of blocks of FOLDER")
     parser.add_argument("--here", action="store_true", help="in this process")
     options = parser.parse_args()
     for n_frames in options.frames:
+        if options.copies:
+            copies(options.folder, n_frames)
+            continue
         if options.here:
             reduce(n_frames, options.folder, options.workers, options.fine, options.until)
             continue

@@ -33,7 +33,8 @@ from unstill.io.atomic import atomic_path
 from unstill.maps.observations import COLUMNS, Observations, concatenate
 
 FORMAT, VERSION = "unstill observations", 1
-_CHUNK = 1 << 16
+_CHUNK = 1 << 14
+"""Rows of a chunk: a slab of a block should not read much of its neighbours."""
 
 _STORED = {
     "sweep": np.int32,

@@ -32,7 +32,7 @@ from unstill.maps.observations import COLUMNS, Observations
 from unstill.reduction.representatives import merging_operations, representatives
 from unstill.shapes import Int
 
-ROWS_IN_MEMORY = 2_000_000
+ROWS_IN_MEMORY = 1_000_000
 """More rows than this go to disk; a row takes about 110 bytes, and as much again in work."""
 
 ROWS_A_SLAB = 600_000

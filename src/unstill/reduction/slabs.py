@@ -9,10 +9,16 @@ from unstill.experiment.pixels import scattering_vectors
 from unstill.reduction.fine_slabs import Slabs, cut_slabs
 from unstill.reduction.run import Run
 
-_VOXELS = 4_000_000
-"""Unique voxels of a slab, about; a few observations each are in memory at once."""
+_VOXELS = 1_000_000
+"""Voxels of the sphere, mates counted, that a slab stands for, about.
 
-_MOST = 96
+A full turn observes each voxel some three times, as often as a block ends in it
+more: these rows are in memory at once. How many there are in all is not known
+when the first block is cut, and must not matter where sweeps grow or are added.
+"""
+
+_MOST = 400
+"""Each block is read once a slab: more slabs would take long."""
 
 
 def run_slabs(run: Run) -> Slabs | None:
@@ -29,13 +35,12 @@ def run_slabs(run: Run) -> Slabs | None:
             highest_resolution(sweep.experiment) for sweep in run.sweeps
         )
         sphere = 4 / 3 * np.pi / limit**3 * crystal.volume * float(np.prod(fine))
-        unique = sphere / (2 * crystal.n_operations)
         symmetry = run.parameters.merge.symmetry
         run.memo["slabs"] = cut_slabs(
             crystal,
             fine,
             limit,
-            int(np.clip(np.ceil(unique / _VOXELS), 1, _MOST)),
+            int(np.clip(np.ceil(sphere / _VOXELS), 1, _MOST)),
             symmetry=symmetry,
             friedel=symmetry,
         )

@@ -46,7 +46,7 @@ STEPS: tuple[Step, ...] = (
     Step(
         "integrate",
         "sum pixels into voxels",
-        1,
+        2,
         ("integrate", "peaks.cutoff", *_LIMITS),
         ("check", "background", "peaks"),
         "sweep",
