@@ -27,6 +27,7 @@ from unstill.experiment import (
 from unstill.experiment.pixels import scattering_vectors
 from unstill.io.experiment_files import read_experiments
 from unstill.io.frames.open_frames import open_frames
+from unstill.io.image_writers import EigerWriter
 from unstill.io.scan_headers import reconcile_scan
 from unstill.io.sweep_frames import match_frames
 
@@ -336,6 +337,45 @@ def test_frames_of_one_file_are_counted_from_image_one() -> None:
     alone = match_frames(sweep(), few)
     assert alone is not None
     assert alone[1] is few
+
+
+def eiger_files(folder: Path, n: int, per_file: int) -> list[Path]:
+    """Write an Eiger master and its data files; every pixel holds the number of its image."""
+    shape = sweep().detector.panels[0].shape
+    writer = EigerWriter(folder, "run", n, shape, FrameHeader(), frames_per_file=per_file)
+    writer.write_master()
+    for number in range(1, n + 1):
+        writer.add(np.full(shape, number, dtype=np.int32))
+    return list(writer.data_files)
+
+
+@pytest.mark.parametrize("given", [slice(1, 2), slice(1, 3), slice(0, 3)])
+def test_later_data_files_keep_the_numbers_of_their_images(tmp_path: Path, given: slice) -> None:
+    """A data file without its master does not slide to the beginning of the scan."""
+    files = eiger_files(tmp_path, 10, 4)
+    one = sweep(10, first_image=1, phi_start=0.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnstillWarning)
+        matched = match_frames(one, open_frames(files[given]))
+    assert matched is not None
+    experiment, source = matched
+    assert experiment.scan is not None
+    wanted = list(range(1, 11))[4 * given.start : 4 * given.stop]
+    assert [source.read(i)[0][0, 0] for i in range(source.n_frames)] == wanted
+    assert list(experiment.scan.image_numbers) == wanted
+    assert experiment.phi(0.0) == pytest.approx(0.1 * (wanted[0] - 1))
+
+
+@pytest.mark.parametrize("image_range", [None, (1, 4)])
+def test_a_scan_made_from_a_later_data_file_alone_fits_it(
+    tmp_path: Path, image_range: tuple[int, int] | None
+) -> None:
+    files = eiger_files(tmp_path, 8, 4)
+    alone = sweep(4, first_image=1)
+    matched = match_frames(alone, open_frames(files[1], image_range=image_range))
+    assert matched is not None
+    assert matched[0] is alone
+    assert matched[1].read(0)[0][0, 0] == 5
 
 
 def test_stills_of_one_file_take_their_own_frames() -> None:

@@ -117,7 +117,7 @@ def images(
     ] = 0.0,
     hot_pixels: Annotated[int, typer.Option(min=0)] = 0,
     dead_pixels: Annotated[int, typer.Option(min=0)] = 0,
-    zingers: Annotated[float, typer.Option(min=0, help="Struck pixels a frame.")] = 0.0,
+    zingers: Annotated[float, typer.Option(min=0, max=1e6, help="Struck pixels a frame.")] = 0.0,
     ice: Annotated[
         float, typer.Option(min=0, help="Height of the ice rings, in mean diffuse intensities.")
     ] = 0.0,

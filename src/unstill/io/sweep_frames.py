@@ -8,7 +8,8 @@ from pathlib import PurePath
 
 from unstill.errors import InputError, UnstillWarning
 from unstill.experiment import Experiment, FrameSource, FrameSubset
-from unstill.io.frames.image_files import ImageFiles
+
+_MANY_FRAMES = (".h5", ".nxs", ".hdf5")
 
 
 def match_frames(
@@ -17,9 +18,9 @@ def match_frames(
     """Find the frames of a source that belong to an experiment.
 
     Images are told by the numbers in their file names, frames of one file that
-    holds many by their order, image 1 first. A source without numbers and with
-    no more frames than the scan is taken as it is. Frames that a source has
-    although their files are missing stay, without a measurement.
+    holds many by the numbers it gives them, or their order, image 1 first. A source
+    without numbers and with no more frames than the scan is taken as it is. Frames
+    that a source has although their files are missing stay, without a measurement.
 
     Parameters
     ----------
@@ -55,7 +56,10 @@ def match_frames(
     at = {number: index for index, number in enumerate(numbers)}
     found = [number for number in scan.image_numbers if number in at]
     if not found:
-        return None
+        # A scan that was made from a later data file alone counts its frames from 1.
+        alone = scan.first_image == 1 and source.n_frames == scan.n_frames
+        own = alone and source.files()[0].endswith(_MANY_FRAMES)
+        return (experiment, source) if own else None
     _check_gaps(experiment, found)
     start = found[0] - scan.first_image
     if len(found) < scan.n_frames:
@@ -72,16 +76,16 @@ def match_frames(
 
 
 def _image_numbers(source: FrameSource) -> list[int]:
-    """Numbers at the end of the file names; none unless every frame has its own file."""
+    """Numbers at the end of the file names, one a frame, or those that the source knows."""
     files = source.files()
-    if len(files) != source.n_frames:
-        # Frames without a file have a number too; one file of many frames knows none.
-        return list(source.image_numbers) if isinstance(source, ImageFiles) else []
+    if len(files) != source.n_frames or files[0].endswith(_MANY_FRAMES):
+        # Sources know the numbers of frames without a file, and of later data files.
+        return list(getattr(source, "image_numbers", ()))
     numbers = []
     for file in files:
         name = re.sub(r"\.(gz|bz2)$", "", PurePath(file).name)
         found = re.search(r"(\d+)\.[A-Za-z]\w*$", name)
-        if found is None or name.endswith((".h5", ".nxs", ".hdf5")):
+        if found is None:
             return []
         numbers.append(int(found[1]))
     return numbers if len(set(numbers)) == len(numbers) else []

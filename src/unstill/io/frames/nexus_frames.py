@@ -55,6 +55,8 @@ class NexusFrames:
         Reads single frames.
     skip, limit
         Frames to leave out at the beginning; most frames to use.
+    first_number
+        Number of the first image in the file; above 1 for a data file that is not the first.
     """
 
     path: Path
@@ -65,12 +67,21 @@ class NexusFrames:
     reader: Hdf5Reader
     skip: int = 0
     limit: int | None = None
+    first_number: int = 1
 
     @property
     def n_frames(self) -> int:
         """Number of frames there are now."""
-        there = max(available(self.parts) - self.skip, 0)
-        return there if self.limit is None else min(there, self.limit)
+        there = available(self.parts) - self.skip
+        return max(there if self.limit is None else min(there, self.limit), 0)
+
+    @property
+    def image_numbers(self) -> tuple[int, ...]:
+        """Numbers of the frames of a later data file; empty where they count from 1."""
+        if self.first_number == 1:
+            return ()
+        start = self.first_number + self.skip
+        return tuple(range(start, start + self.n_frames))
 
     @property
     def shapes(self) -> tuple[tuple[int, int], ...]:
@@ -153,7 +164,8 @@ def open_nexus(
     detector
         Its panels are cut from the images; ``None`` takes the images as they are.
     image_range
-        First and last image to use, counted from 1, both included.
+        First and last image to use, both included; counted from 1, or from the
+        number that a data file gives its first image.
     growing
         Whether frames are still being written; no warning then of those not there.
 
@@ -169,7 +181,12 @@ def open_nexus(
         parts, promised, heading = _contents(file, raw_shape)
         saturation = number(_detector(_entry(file)), "saturation_value")
         mask = _mask(path, _detector(_entry(file)), raw_shape)
-    first, last = image_range or (1, 0)
+        first_number = _first_number(path, parts, file)
+    first, last = image_range or (first_number, 0)
+    if image_range and last < first_number:
+        # The experiment was made from this file alone, and counts its frames from 1.
+        first_number = 1
+    begin = max(first, first_number)
     source = NexusFrames(
         path,
         parts,
@@ -177,8 +194,9 @@ def open_nexus(
         panel_layout(raw_shape, detector),
         heading,
         Hdf5Reader(raw_shape, saturation, mask),
-        skip=max(first - 1, 0),
-        limit=last - first + 1 if image_range else None,
+        skip=begin - first_number,
+        limit=max(last - begin + 1, 0) if image_range else None,
+        first_number=first_number,
     )
     wanted = promised if source.limit is None else source.limit
     if not growing and source.n_frames < wanted:
@@ -189,6 +207,15 @@ def open_nexus(
             stacklevel=3,
         )
     return source
+
+
+def _first_number(path: Path, parts: tuple[Part, ...], file: h5py.File) -> int:
+    """Return the number of the first image of a data file without its master; else 1."""
+    if len(parts) != 1 or Path(parts[0].path) != path:
+        return 1
+    low = file[parts[0].dataset].attrs.get("image_nr_low", 1)
+    known = np.size(low) and np.asarray(low).dtype.kind in "iu"
+    return max(int(np.ravel(low)[0]), 1) if known else 1
 
 
 def _contents(

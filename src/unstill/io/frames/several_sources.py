@@ -36,6 +36,14 @@ class SelectedFrames:
         """Number of frames there are now."""
         return len(self._places())
 
+    @property
+    def image_numbers(self) -> tuple[int, ...]:
+        """Numbers of the frames; empty unless every source knows its own."""
+        known = [tuple(getattr(source, "image_numbers", ())) for source in self.sources]
+        if not all(known):
+            return ()
+        return tuple(known[source][frame] for source, frame in self._places())
+
     def header(self, index: int) -> FrameHeader:
         """Return what the file says of one frame."""
         source, frame = self._place(index)

@@ -62,10 +62,11 @@ def read_smv(path: Path) -> np.ndarray:
         fast, slow = _image_size(path, said)
         dtype = _dtype(path, said)
         expected = fast * slow * dtype.itemsize
-        if len(content) - start < expected:
+        there = max(len(content) - start, 0)
+        if there < expected:
             raise FormatError(
                 f"{path.name} is cut short",
-                found=f"{path}: {max(len(content) - start, 0)} bytes of pixels, expected {expected}",
+                found=f"{path}: {there} bytes of pixels, expected {expected}",
                 fix="copy the file again",
             )
         raw = np.frombuffer(content, dtype, count=fast * slow, offset=start)
