@@ -10,6 +10,7 @@ from pathlib import Path
 from unstill.experiment import ImageSet
 
 _NUMBER = re.compile(r"(\d+)(\D*)$")
+_DIGITS = re.compile(r"\d+")
 
 
 def image_set_of(files: Sequence[str], n_frames: int) -> tuple[ImageSet, int]:
@@ -32,19 +33,45 @@ def image_set_of(files: Sequence[str], n_frames: int) -> tuple[ImageSet, int]:
     >>> images, first = image_set_of(["/data/run_007.cbf", "/data/run_008.cbf"], 2)
     >>> images.template, first
     ('run_###.cbf', 7)
+
+    A number without a file is a frame without a measurement:
+
+    >>> image_set_of(["/data/run_007.cbf", "/data/run_009.cbf"], 3)[0].template
+    'run_###.cbf'
     """
     paths = [Path(os.path.abspath(file)) for file in files]  # noqa: PTH100 - keeps links
     folder = str(paths[0].parent) if paths else "."
+    found = _template(paths, n_frames)
+    if found is not None:
+        return ImageSet(template=found[0], folder=folder), found[1]
     if len(paths) != n_frames:
-        # One file holds the frames; further files are those that it links to.
+        paths = _holders(paths)
+    if len(paths) < 2 and n_frames > 1:
         return ImageSet(template=paths[0].name if paths else "", folder=folder), 1
-    numbers = [_NUMBER.search(path.name) for path in paths]
-    first = numbers[0]
-    if first is not None and n_frames > 1:
-        start, width = int(first[1]), len(first[1])
-        stem = paths[0].name[: first.start()]
-        expected = [f"{stem}{start + i:0{width}d}{first[2]}" for i in range(n_frames)]
-        same_folder = all(path.parent == paths[0].parent for path in paths)
-        if same_folder and expected == [path.name for path in paths]:
-            return ImageSet(template=f"{stem}{'#' * width}{first[2]}", folder=folder), start
     return ImageSet(paths=tuple(str(path) for path in paths), folder=folder), 1
+
+
+def _holders(paths: list[Path]) -> list[Path]:
+    """Files that hold all frames between them, without those that they link to."""
+    masters = [path for path in paths if path.stem.endswith("_master")]
+    if len(masters) > 1:
+        return masters
+    alike = len({_DIGITS.sub("#", path.name) for path in paths}) == 1
+    return paths if alike else paths[:1]
+
+
+def _template(paths: Sequence[Path], n_frames: int) -> tuple[str, int] | None:
+    """Template and first number of files that have one frame each; some may be missing."""
+    if n_frames < 2 or len(paths) < 2 or len({path.parent for path in paths}) > 1:
+        return None
+    one_each = len(paths) == n_frames or not paths[0].name.endswith((".h5", ".nxs", ".hdf5"))
+    first = _NUMBER.search(paths[0].name)
+    if not one_each or first is None:
+        return None
+    start, width = int(first[1]), len(first[1])
+    stem = paths[0].name[: first.start()]
+    names = [f"{stem}{start + i:0{width}d}{first[2]}" for i in range(n_frames)]
+    there = [path.name for path in paths]
+    if there != [name for name in names if name in set(there)] or there[-1] != names[-1]:
+        return None
+    return f"{stem}{'#' * width}{first[2]}", start
