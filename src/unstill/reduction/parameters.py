@@ -134,9 +134,9 @@ class ScaleParameters:
         6.0, "observations farther from their mates are left out, both ways; 0 keeps all", "sigma"
     )
     reject_bad_ranges: bool = _is(False, "leave out bad ranges of frames; they are named anyway")
-    max_rows: int = _is(500_000, "observations that the surfaces are fitted to, about")
+    max_rows: int = _is(250_000, "observations that the surfaces are fitted to, about")
     max_rounds: int = _is(8, "rounds of fit, error model and outliers")
-    tolerance: float = _is(2e-4, "relative change of the scales that ends the rounds")
+    tolerance: float = _is(2e-3, "relative change of the scales that ends the rounds")
 
 
 @dataclass(frozen=True)

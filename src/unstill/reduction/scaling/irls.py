@@ -59,7 +59,7 @@ def fit_step(
     alphas: Alphas,
     *,
     before: tuple[Block, ...] = (),
-    cg_tolerance: float = 1e-2,
+    cg_tolerance: float = 3e-2,
     most_iterations: int = 200,
 ) -> Step:
     """Take one step of Fisher scoring from ``theta`` with given weights.

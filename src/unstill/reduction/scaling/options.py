@@ -76,9 +76,9 @@ class ScaleOptions:
     outlier_sigma: float | None = 6.0
     reject_bad_ranges: bool = False
     adapt: bool = True
-    max_rows: int = 500_000
+    max_rows: int = 250_000
     max_rounds: int = 8
-    tolerance: float = 5e-4
+    tolerance: float = 2e-3
 
     def __post_init__(self) -> None:
         for name in ("scale", "absorption", "offset", "detector"):
