@@ -82,14 +82,19 @@ def voxel_rows(observations: Observations) -> VoxelRows:
     The order depends on what rows are and not on where they are in the table.
     Rows without exposure, or with numbers that are not finite, are left out.
     """
-    usable = observations.exposure > 0
-    for name in ("counts", "exposure", "background", "background_sigma", "x", "y", "phi", "s"):
-        usable &= np.isfinite(getattr(observations, name))
-    source = np.flatnonzero(usable)
+    source = np.flatnonzero(usable_rows(observations))
     operations = merging_operations(observations.crystal, observations.divisions)
     key = packed(representatives(operations, observations.index[source])[0])
     order = _order(observations, source, key)
     return _grouped(observations.take(source[order]), source[order], key[order])
+
+
+def usable_rows(observations: Observations) -> np.ndarray:
+    """Tell which rows have exposure and finite numbers (boolean mask)."""
+    usable: np.ndarray = observations.exposure > 0
+    for name in ("counts", "exposure", "background", "background_sigma", "x", "y", "phi", "s"):
+        usable &= np.isfinite(getattr(observations, name))
+    return usable
 
 
 def joined_rows(parts: Sequence[VoxelRows]) -> VoxelRows:
@@ -120,10 +125,29 @@ def _order(observations: Observations, source: np.ndarray, key: np.ndarray) -> n
 
 
 def random_voxels(rows: VoxelRows, fraction: float, seed: int) -> np.ndarray:
-    """Choose about a fraction of the voxels (boolean mask) by a hash of index and seed."""
-    index = np.moveaxis(rows.observations.index[rows.start], -1, 0)
-    draw = np.zeros(rows.n_voxels)
+    """Choose about a fraction of the voxels (boolean mask); see :func:`drawn`."""
+    table = rows.observations
+    return drawn(table, table.index[rows.start], fraction, seed)
+
+
+def drawn(observations: Observations, index: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """Draw about a fraction of all voxels by a hash of the representative and the seed.
+
+    Parameters
+    ----------
+    observations
+        Whose lattice it is.
+    index
+        ``(n, 3)`` voxels as measured: mates are drawn together.
+    fraction
+        0 to 1.
+    seed
+        Of the draw.
+    """
+    operations = merging_operations(observations.crystal, observations.divisions)
+    columns = np.moveaxis(representatives(operations, index)[0], -1, 0)
+    draw = np.zeros(len(index))
     for bit in range(_DRAW_BITS):
-        draw = 2 * draw + hashed_half(seed * _DRAW_BITS + bit, *index)
+        draw = 2 * draw + hashed_half(seed * _DRAW_BITS + bit, *columns)
     chosen: np.ndarray = draw < fraction * 2**_DRAW_BITS
     return chosen

@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from unstill.maps.observations import Observations
+from unstill.reduction.representatives import merging_operations, packed_representatives
 from unstill.reduction.row_pool import RowPool
-from unstill.reduction.scaling.rows import VoxelRows, joined_rows, random_voxels, voxel_rows
+from unstill.reduction.scaling.rows import (
+    VoxelRows,
+    drawn,
+    joined_rows,
+    random_voxels,
+    usable_rows,
+    voxel_rows,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +34,17 @@ class SortedSlabs:
                 self._kept.append(rows)
             yield places, table, rows
 
+    def sorted_part(self, fraction: float, seed: int) -> Iterator[VoxelRows]:
+        """Yield the rows of a random part of the voxels, slab by slab; only these are sorted."""
+        if self.pool.in_memory:
+            for _, _, rows in self:
+                chosen = random_voxels(rows, fraction, seed) if fraction < 1 else None
+                yield rows if chosen is None else rows.take_voxels(chosen)
+            return
+        for _, table in self.pool.slabs():
+            part = table.take(drawn(table, table.index, fraction, seed)) if fraction < 1 else table
+            yield voxel_rows(part)
+
 
 @dataclass(frozen=True)
 class Counted:
@@ -39,9 +60,12 @@ def count_rows(slabs: SortedSlabs) -> Counted:
     """Count the rows of all slabs."""
     usable = with_mates = voxels = 0
     names: tuple[str, ...] = ()
-    for _, table, rows in slabs:
-        multiplicity = rows.multiplicity()
-        usable, voxels = usable + len(rows), voxels + rows.n_voxels
+    for _, table in slabs.pool.slabs():
+        # Nothing but keys is sorted for this.
+        operations = merging_operations(table.crystal, table.divisions)
+        key = packed_representatives(operations, table.index[usable_rows(table)])
+        multiplicity = np.unique(key, return_counts=True)[1]
+        usable, voxels = usable + len(key), voxels + len(multiplicity)
         with_mates += int(multiplicity[multiplicity > 1].sum())
         names = tuple(table.sweep_names)
     return Counted(usable, with_mates, voxels, names)
@@ -68,12 +92,13 @@ def draw_voxels(
     lonely
         Draw from voxels without mates too.
     """
+    fraction = max_rows / max(n_rows, 1)
     parts = []
-    for _, _, rows in slabs:
+    for rows in slabs.sorted_part(fraction, seed):
         part = rows if lonely else rows.take_voxels(rows.multiplicity() > 1)
-        if n_rows > max_rows:
-            part = part.take_voxels(random_voxels(part, max_rows / n_rows, seed))
         if len(part):
             parts.append(part)
-    # A hash may draw none of very few.
-    return joined_rows(parts) if parts else draw_voxels(slabs, n_rows, n_rows, seed, lonely=lonely)
+    if not parts:
+        # A hash may draw none of very few.
+        return draw_voxels(slabs, n_rows, n_rows, seed, lonely=lonely)
+    return joined_rows(parts)
