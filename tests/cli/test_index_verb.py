@@ -35,7 +35,8 @@ CRYSTAL = Crystal((29.0, 29.0, 38.0, 90.0, 90.0, 90.0), "P 41")
 N_FRAMES = 24
 CENTER = (130.4, 126.2)
 KEYS = {
-    "n_spots", "n_indexed", "share", "rmsd_px", "rmsd_phi", "unit_cell", "space_group",
+    "n_spots", "n_cut", "n_at_ends", "n_on_axis", "n_judged", "n_indexed",
+    "share", "rmsd_px", "rmsd_phi", "unit_cell", "space_group",
     "beam_center", "distance", "second_lattice", "candidates", "outputs", "warnings",
     "provenance",
 }  # fmt: skip
@@ -106,6 +107,9 @@ def test_images_become_an_indexed_experiment(
     assert found.keys() >= KEYS
     assert found["share"] >= 0.98
     assert max(found["rmsd_px"].values()) <= 0.2
+    assert found["n_at_ends"] > 0
+    left_out = found["n_cut"] + found["n_at_ends"] + found["n_on_axis"]
+    assert found["n_judged"] == found["n_spots"] - left_out
     assert found["distance"] == pytest.approx(150.0, abs=0.4)
     assert found["beam_center"] == pytest.approx(CENTER, abs=0.3)
     assert found["rotation_axis"] == [1.0, 0.0, 0.0]
@@ -153,13 +157,21 @@ def refused(*arguments: object) -> dict[str, str]:
 def test_bad_input_is_refused_in_three_parts(images: Path, tmp_path: Path) -> None:
     template = images / "run_###.cbf"
     out = ("-o", tmp_path / "none")
-    assert "--unit-cell takes 6 numbers" in refused(template, "--unit-cell", "29,29", *out)["what"]
+    assert (
+        "--unit-cell takes 6 finite numbers"
+        in refused(template, "--unit-cell", "29,29", *out)["what"]
+    )
     assert "--beam-center" in refused(template, "--beam-center", "here", *out)["what"]
     contradiction = refused(template, "--unit-cell", "20,30,40,90,90,90", "--space-group", "P41")
     assert "contradicts" in contradiction["what"]
     refused(images / "other_###.cbf", *out)
     few = refused(images / "run_001.cbf", "--sigma-strong", "900", *out)
     assert "too few spots" in few["what"]
+    none = refused(template, "--d-min", "5", "--d-max", "2", *out)
+    assert "5" in none["found"]
+    assert "finite" in refused(template, "--beam-center", "nan,3", *out)["what"]
+    long = refused(template, "--unit-cell", "3000,4000,5000,90,90,90", *out)
+    assert "overlap" in long["what"]
     assert not (tmp_path / "none").exists()
 
 

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from unstill.cli.index_start import first_experiment, starting_geometry
 from unstill.cli.json_file import write_json
 from unstill.cli.options import Debug, DMax, DMin, Json, Out, Seed, Workers, positive
 from unstill.cli.out_folder import check_folder, make_folder
 from unstill.cli.verb import Verb
 
 if TYPE_CHECKING:
-    from unstill.experiment import Experiment, FrameSource
     from unstill.provenance import Provenance
-    from unstill.reduction.indexing import GeometryHints, IndexResult
+    from unstill.reduction.indexing import IndexResult
 
-_FEW = 0.5
+_FEW = 0.75
 _POOR = 2.0
+_POOR_ANGLE, _POOR_FRAMES = 1.0, 2.0
+_CELL_MOVED = 0.015
 
 
 def register(app: typer.Typer) -> None:
@@ -113,6 +115,7 @@ def index(
 
         # One still cannot tell where the detector stands better than a file that says so.
         free = not fix_detector and not (stills and expt is not None)
+        _check_limits(d_min, d_max)
         folder, names = _outputs(out)
         check_folder(folder, list(names.values()))
         hints = GeometryHints(
@@ -135,12 +138,12 @@ def index(
         record = verb.record(
             _parameters(locals()), inputs=[] if expt is None else [expt], seed=seed
         )
-        given = None if expt is None else _from_file(verb, expt)
+        given = None if expt is None else first_experiment(verb, expt)
         source = open_frames(
             images if len(images) > 1 else images[0],
             detector=None if given is None else given.detector,
         )
-        start = _start(source, given, hints, stills=stills)
+        start = starting_geometry(source, given, hints, stills=stills)
         n_workers = workers or cpu_count()
         if stills:
             done = index_stills(start, source, options=options, workers=n_workers)
@@ -151,6 +154,7 @@ def index(
 
             results = [index_frames(start, source, options=options, workers=n_workers)]
             _warn(verb, results[0])
+            _warn_of_cell(verb, results[0], options.unit_cell)
         _answer(verb, results)
         _write(verb, folder, names, results, record)
 
@@ -175,11 +179,22 @@ def _numbers(text: str | None, n: int, option: str) -> tuple[float, ...] | None:
         values = tuple(float(part) for part in text.replace(",", " ").split())
     except ValueError:
         values = ()
-    if len(values) != n:
+    if len(values) != n or not all(abs(value) < float("inf") for value in values):
         raise InputError(
-            f"{option} takes {n} numbers", found=repr(text), fix="separate them with commas"
+            f"{option} takes {n} finite numbers", found=repr(text), fix="separate them with commas"
         )
     return values
+
+
+def _check_limits(d_min: float | None, d_max: float | None) -> None:
+    if d_min is not None and d_max is not None and d_min >= d_max:
+        from unstill.errors import InputError
+
+        raise InputError(
+            "no spot is within the resolution limits",
+            found=f"--d-min {d_min:g} and --d-max {d_max:g} Å",
+            fix="give a --d-min that is smaller than --d-max",
+        )
 
 
 def _parameters(given: dict[str, Any]) -> dict[str, Any]:
@@ -189,58 +204,6 @@ def _parameters(given: dict[str, Any]) -> dict[str, Any]:
         "sigma_strong", "min_pixels", "max_cell", "out",
     )  # fmt: skip
     return {name: given[name] for name in kept}
-
-
-def _start(
-    source: FrameSource, given: Experiment | None, hints: GeometryHints, *, stills: bool
-) -> Experiment:
-    """Geometry to start from; frames of stills need no angles."""
-    from dataclasses import replace
-
-    from unstill.experiment import FrameSubset
-    from unstill.reduction.indexing.image_set import image_set_of
-    from unstill.reduction.indexing.starting_geometry import geometry_from_headers, with_hints
-
-    images, first_image = image_set_of(source.files(), source.n_frames)
-    if given is not None:
-        start = with_hints(_reconciled(given, source, stills=stills), hints)
-        return start.replace(images=replace(images, mask=given.images.mask))
-    seen = FrameSubset(source, (0,)) if stills else source
-    start = geometry_from_headers(seen, hints=hints, images=images)
-    if start.scan is None:
-        return start
-    return start.replace(scan=replace(start.scan, first_image=first_image))
-
-
-def _from_file(verb: Verb, expt: Path) -> Experiment:
-    from unstill.io.experiment_files import read_experiments
-
-    experiments = read_experiments(expt)
-    if len(experiments) > 1:
-        verb.warn(f"{expt.name} holds {len(experiments)} experiments; the first is the start")
-    return experiments[0].replace(lattice=None)
-
-
-def _reconciled(given: Experiment, source: FrameSource, *, stills: bool) -> Experiment:
-    from unstill.io.scan_headers import reconcile_scan
-
-    if stills:
-        return given.replace(scan=None, goniometer=None)
-    # The images that were named are the sweep: as many frames as there are.
-    scan = given.scan
-    if scan is not None and source.n_frames != scan.n_frames:
-        given = given.replace(scan=_resized(scan, source.n_frames))
-    return reconcile_scan(given, source)
-
-
-def _resized(scan: Any, n_frames: int) -> Any:
-    from dataclasses import replace
-
-    import numpy as np
-
-    return replace(
-        scan, n_frames=n_frames, exposure_times=np.array([np.median(scan.exposure_times)])
-    )
 
 
 def _warn(verb: Verb, result: IndexResult) -> None:
@@ -253,13 +216,19 @@ def _warn(verb: Verb, result: IndexResult) -> None:
         )
     if result.share < _FEW:
         verb.warn(
-            f"only {result.share:.0%} of the spots are indexed; look for a second crystal, ice "
-            "or a wrong geometry"
+            f"only {result.share:.0%} of the spots are indexed; look for a second crystal, ice, "
+            "a wrong cell or a wrong geometry"
         )
     if max(result.rmsd[:2]) > _POOR:
         verb.warn(
             f"spots lie {max(result.rmsd[:2]):.1f} pixels from their places; the geometry or the "
             "cell may be wrong"
+        )
+    width = abs(result.experiment.scan.phi_width or 0.0) if result.experiment.scan else 0.0
+    if result.rmsd[2] > max(_POOR_ANGLE, _POOR_FRAMES * width):
+        verb.warn(
+            f"spots cross {result.rmsd[2]:.1f}° from their angles; the wavelength, the angles of "
+            "the scan or the rotation axis may be wrong"
         )
     if result.refined.undetermined:
         verb.warn(
@@ -269,6 +238,18 @@ def _warn(verb: Verb, result: IndexResult) -> None:
     if result.ice_rings:
         rings = ", ".join(f"{d:.2f}" for d in result.ice_rings)
         verb.warn(f"rings of ice at {rings} Å: spots there are not used for the search")
+
+
+def _warn_of_cell(verb: Verb, result: IndexResult, given: tuple[float, ...] | None) -> None:
+    if given is None:
+        return
+    found = result.experiment.crystal.unit_cell
+    moved = max(abs(b / a - 1) for a, b in zip(given[:3], found[:3], strict=True))
+    if moved > _CELL_MOVED:
+        verb.warn(
+            f"an axis of the cell is {moved:.1%} from the one that was given; the cell, the "
+            "wavelength or the distance may be wrong"
+        )
 
 
 def _tell_of_stills(verb: Verb, failed: dict[int, str], n_indexed: int) -> None:

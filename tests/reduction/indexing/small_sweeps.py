@@ -94,7 +94,7 @@ def all_hkl(crystal: Crystal, d_min: float) -> np.ndarray:
 def seen_spots(
     experiment: Experiment,
     *,
-    d_min: float = 2.6,
+    d_min: float = 3.2,
     noise: float = 0.1,
     share: float = 0.6,
     seed: int = 0,

@@ -18,6 +18,7 @@ from unstill.reduction.indexing.geometry_model import (
 )
 from unstill.reduction.indexing.prediction import crystal_frame, geometry_of, rotating
 from unstill.reduction.indexing.refine import refine, residuals_of
+from unstill.reduction.indexing.turning import crossing_rates
 
 
 def motion_of(experiment) -> CrystalMotion:
@@ -171,6 +172,9 @@ def test_small_moves_of_the_geometry_move_predictions_smoothly() -> None:
     # Derivatives by steps are right where the residual is linear over the step.
     truth = sweep(CENTRED)
     spots, hkl = seen_spots(truth, share=0.1)
+    # Beside the rotation axis spots graze the sphere, and their angles run away.
+    clear = crossing_rates(truth, spots) > 0.1
+    spots, hkl = spots.select(clear), hkl[clear]
     before = residuals_of(truth, motion_of(truth), spots, hkl)
     for name, _ in GEOMETRY:
         one, two = (

@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 from scipy.spatial import cKDTree
+from scipy.stats import poisson
 from small_sweeps import DrawnFrames, HeldFrames, sweep
 
 from unstill.experiment import INVALID, OVERLOADED, Detector
 from unstill.reduction.indexing.find_spots import SpotOptions, find_spots, measure_noise
 from unstill.reduction.indexing.ice_rings import ice_spots
+from unstill.reduction.indexing.significance import is_significant, surprise
 from unstill.reduction.indexing.spot_regions import StrongPixels, join_regions
 
 FEW_FRAMES = sweep(n_frames=6)
@@ -108,6 +110,41 @@ def test_a_torn_off_tail_is_no_spot_of_its_own() -> None:
     images[1][100:104, 90:91] += 12
     spots = find_spots(sweep(n_frames=4), HeldFrames(images))
     assert sorted(np.round(spots.fast)) == [62.0, 90.0]
+
+
+def test_spots_that_gaps_edges_and_ends_cut_are_told() -> None:
+    images = noise(1.0, 6)
+    for corner in ((40, 40), (80, 40), (252, 120)):
+        images[2][corner[0] : corner[0] + 4, corner[1] : corner[1] + 4] += 50
+    images[0][150:154, 60:64] += 50
+    images[5][180:184, 60:64] += 50
+    for image in images:
+        image[84:90] = INVALID
+    spots = find_spots(sweep(n_frames=6), HeldFrames(images))
+    order = np.argsort(spots.slow)
+    assert np.round(spots.slow[order]).tolist() == [42, 82, 152, 182, 254]
+    assert spots.cut[order].tolist() == [False, True, False, False, True]
+    assert spots.at_end[order].tolist() == [False, False, True, True, False]
+    assert spots.whole[order].tolist() == [True, False, False, False, False]
+    # What a part leaves open is in the variance.
+    assert spots.variance[order][[1, 4], 0].min() > 1 > spots.variance[order][0, 0]
+    assert spots.variance[order][[2, 3], 2].min() >= 1 > spots.variance[order][0, 2]
+
+
+def test_a_cluster_is_believed_where_noise_would_not_show_it_once() -> None:
+    for excess, n_tried, believed in ((4.0, 1e8, False), (4.0, 1e2, True), (12.0, 1e8, True)):
+        own, least = surprise(np.full(3, excess), np.ones(3), np.ones(3), 3.0)
+        three = np.array([3.0])
+        assert (
+            is_significant(three, own.sum(keepdims=True), least.sum(keepdims=True), n_tried)[0]
+            == believed
+        )
+
+
+def test_the_surprise_of_a_pixel_is_a_poisson_tail() -> None:
+    own, least = surprise(np.array([6.5]), np.array([2.5]), np.array([1.0]), 3.0)
+    assert np.exp(-own[0]) == pytest.approx(poisson.sf(8, 2.5))
+    assert np.exp(-least[0]) == pytest.approx(poisson.sf(7, 2.5))
 
 
 def test_overloaded_pixels_are_part_of_a_spot_and_are_told() -> None:

@@ -16,7 +16,12 @@ from unstill.reduction.indexing.find_spots import find_spots
 from unstill.reduction.indexing.ice_rings import ice_spots
 from unstill.reduction.indexing.options import IndexOptions
 from unstill.reduction.indexing.refine import Refined, residuals_of
-from unstill.reduction.indexing.refusals import FEWEST_SPOTS, check_number, no_lattice
+from unstill.reduction.indexing.refusals import (
+    FEWEST_SPOTS,
+    check_number,
+    check_resolved,
+    no_lattice,
+)
 from unstill.reduction.indexing.result import IndexResult, judged_spots
 from unstill.reduction.indexing.rounds import (
     Rounds,
@@ -77,6 +82,7 @@ def index_spots(
     known = None
     if options.unit_cell is not None:
         known = crystal_of_cell(options.unit_cell, options.space_group)
+        check_resolved(experiment, known)
     result = _search(experiment, usable, known, options)
     history = [{"step": "search", "share": round(result.share, 4), "tried": list(result.tried)}]
     run = Rounds(result.experiment, usable, options, history)

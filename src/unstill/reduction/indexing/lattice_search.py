@@ -8,6 +8,7 @@ import numpy as np
 
 from unstill.compiled import kernel
 from unstill.crystal import Crystal
+from unstill.errors import InputError
 from unstill.experiment.lattice import cell_of, nearest_rotation
 from unstill.reduction.indexing.directions import lattice_vectors, vectors_of_length
 
@@ -81,7 +82,18 @@ def search_unknown_cell(
         Longest and shortest axis looked for (Å).
     n_best
         Lattices to return at most.
+
+    Raises
+    ------
+    InputError
+        If the longest axis is not at least twice the shortest.
     """
+    if max_cell < 2 * min_cell:
+        raise InputError(
+            "the longest axis to look for is too short",
+            found=f"--max-cell {max_cell:g} Å; axes from {min_cell:g} Å are looked for",
+            fix=f"give at least {2 * min_cell:g} Å",
+        )
     points = low_resolution(points, _MAX_POINTS)
     vectors, scores = lattice_vectors(points, (min_cell, max_cell))
     if len(vectors) < 3:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from unstill.crystal import Crystal
 from unstill.errors import InputError
+from unstill.experiment import Experiment
 from unstill.reduction.indexing.spots import Spots
 
 FEWEST_SPOTS = 15
 """Fewer spots are no proof of a lattice."""
+
+CLOSEST = 1.5
+"""Pixels between neighbouring spots that can be told apart."""
 
 
 def check_number(spots: Spots) -> None:
@@ -21,8 +26,27 @@ def check_number(spots: Spots) -> None:
         raise InputError(
             "there are too few spots to index",
             found=f"{len(spots)}; at least {FEWEST_SPOTS} are needed",
-            fix="give more frames, lower --sigma-strong or --min-pixels, or look whether the "
-            "images show diffraction",
+            fix="give more frames or wider resolution limits, lower --sigma-strong or "
+            "--min-pixels, or look whether the images show diffraction",
+        )
+
+
+def check_resolved(experiment: Experiment, crystal: Crystal) -> None:
+    """Refuse a cell whose neighbouring spots share a pixel.
+
+    Raises
+    ------
+    InputError
+        If spots along the longest axis would be less than 1.5 pixels apart.
+    """
+    longest = max(crystal.unit_cell[:3])
+    panel = experiment.detector.panels[0]
+    apart = experiment.beam.wavelength * panel.distance / longest / max(panel.pixel_size)
+    if apart < CLOSEST:
+        raise InputError(
+            "the spots of that cell would overlap on this detector",
+            found=f"an axis of {longest:g} Å: spots {apart:.2g} pixels apart",
+            fix="check the cell (in Å), the distance and the wavelength",
         )
 
 
