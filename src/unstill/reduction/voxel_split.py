@@ -75,8 +75,10 @@ def split_voxels(
     if d_max is not None:
         chosen &= s >= (1 - 1e-9) / d_max
     voxels = np.flatnonzero(chosen)
-    step = np.sqrt(merged.crystal.s_squared(1 / np.array([merged.divisions]))[0])
-    radius = s[voxels] / step
+    hkl = merged.index[voxels] / np.array(merged.divisions)
+    step_squared = merged.crystal.s_squared(1 / np.array([merged.divisions]))[0]
+    # As in maps.isotropic to the last bit: many voxels lie just between two shells.
+    radius = np.sqrt(merged.crystal.s_squared(hkl) / step_squared)
     number = np.floor(radius + 0.5).astype(np.int64)
     count = np.bincount(number)
     knots = np.flatnonzero(count)
