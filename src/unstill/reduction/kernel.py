@@ -301,6 +301,8 @@ def _add_runs(n_runs: int, runs: Runs, y: int, moment: Moment, table: VoxelTable
     keys, slots, ends = runs.keys, runs.slots, runs.ends
     totals, weights = runs.totals, runs.weights
     with_background = len(moment.nodes) == 4
+    line = _background_of_row(moment.rate, moment.rate_sigma, moment.nodes, y + 0.5)
+    last_node = len(line) - 1.0
     # A loop of its own: the look-ups do not wait for each other's memory.
     for i in range(n_runs):
         brick = keys[i] >> 6
@@ -321,9 +323,11 @@ def _add_runs(n_runs: int, runs: Runs, y: int, moment: Moment, table: VoxelTable
         sums[slot, PHI] += exposure * phi
         if with_background:
             middle = 0.5 * (first + last) + 0.5
-            rate, sigma = _background_at(
-                moment.rate, moment.rate_sigma, moment.nodes, middle, y + 0.5
-            )
+            u = min(max((middle - moment.nodes[0]) / moment.nodes[1], 0.0), last_node)
+            node = int(u)
+            after, u = min(node + 1, int(last_node)), u - node
+            rate = (1 - u) * line[node, 0] + u * line[after, 0]
+            sigma = (1 - u) * line[node, 1] + u * line[after, 1]
             sums[slot, BACKGROUND] += n * time * rate
             sums[slot, BACKGROUND_SIGMA] += n * time * sigma
 
@@ -352,20 +356,19 @@ def first_place(key: int, cut: int) -> int:
 
 
 @kernel
-def _background_at(
-    r: np.ndarray, e: np.ndarray, nodes: np.ndarray, x: float, y: float
-) -> tuple[float, float]:
-    """Rate r and its uncertainty e, linear between nodes and constant beyond the last."""
+def _background_of_row(r: np.ndarray, e: np.ndarray, nodes: np.ndarray, y: float) -> np.ndarray:
+    """Rate r and its uncertainty e at the nodes along a row; linear, constant beyond the last."""
+    if len(nodes) != 4:
+        return np.zeros((1, 2))
     rows, columns = r.shape
-    u = min(max((x - nodes[0]) / nodes[1], 0.0), columns - 1.0)
     v = min(max((y - nodes[2]) / nodes[3], 0.0), rows - 1.0)
-    i, j = min(int(u), max(columns - 2, 0)), min(int(v), max(rows - 2, 0))
-    i1, j1 = min(i + 1, columns - 1), min(j + 1, rows - 1)
-    u, v = u - i, v - j
-    w00, w01, w10, w11 = (1 - v) * (1 - u), (1 - v) * u, v * (1 - u), v * u
-    rate = w00 * r[j, i] + w01 * r[j, i1] + w10 * r[j1, i] + w11 * r[j1, i1]
-    sigma = w00 * e[j, i] + w01 * e[j, i1] + w10 * e[j1, i] + w11 * e[j1, i1]
-    return rate, sigma
+    j = int(v)
+    j1, v = min(j + 1, rows - 1), v - j
+    line = np.empty((columns, 2))
+    for i in range(columns):
+        line[i, 0] = (1 - v) * r[j, i] + v * r[j1, i]
+        line[i, 1] = (1 - v) * e[j, i] + v * e[j1, i]
+    return line
 
 
 @kernel
