@@ -11,7 +11,7 @@ from unstill.crystal.reindexing import IDENTITY, ReindexOperator
 from unstill.errors import InputError
 from unstill.experiment import Experiment
 from unstill.experiment.predict import predict_spots
-from unstill.reduction.ambiguity import index_matrix
+from unstill.reduction.reindex import index_matrix
 from unstill.reduction.statistics import Accessible
 from unstill.shapes import Int
 

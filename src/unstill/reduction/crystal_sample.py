@@ -16,9 +16,10 @@ from unstill.crystal import Crystal
 from unstill.crystal.hkl_grid import Triple
 from unstill.crystal.symmetry import index_operations
 from unstill.maps.observations import Observations
-from unstill.reduction.ambiguity import index_matrix, usable_operators
+from unstill.reduction.ambiguity import usable_operators
 from unstill.reduction.crystal_tables import CrystalTable
 from unstill.reduction.halves import splitmix64
+from unstill.reduction.reindex import index_matrix
 from unstill.reduction.representatives import packed_representatives
 
 MOST_ROWS = 2_000_000

@@ -13,7 +13,7 @@ from unstill.crystal import Crystal
 from unstill.crystal.reindexing import IDENTITY, ReindexOperator
 from unstill.errors import InputError, UnstillWarning
 from unstill.maps.observations import Observations, concatenate
-from unstill.reduction.ambiguity import reindex_observations, resolve_ambiguity
+from unstill.reduction.ambiguity import resolve_ambiguity
 from unstill.reduction.crystal_sample import common_part
 from unstill.reduction.crystal_tables import crystal_tables
 from unstill.reduction.crystals import (
@@ -24,6 +24,7 @@ from unstill.reduction.crystals import (
 )
 from unstill.reduction.integrate_step import coarse_blocks, sums_of
 from unstill.reduction.outcome import SweepOutcome
+from unstill.reduction.reindex import reindex_observations
 from unstill.reduction.row_pool import (
     ROWS_IN_MEMORY,
     DiskRows,

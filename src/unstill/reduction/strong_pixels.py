@@ -152,7 +152,7 @@ def rates_at(
     lower = np.clip(shell - (length < middle[shell]), 0, tables.n_shells - 2)
     part = (length - middle[lower]) / (middle[lower + 1] - middle[lower])
     inside = np.exp((1 - part) * level[lower, sector] + part * level[lower + 1, sector])
-    return np.where(np.isfinite(inside), inside, rates.rate[zone])
+    return np.asarray(np.where(np.isfinite(inside), inside, rates.rate[zone]))
 
 
 def join_strong(parts: Sequence[StrongPixels]) -> StrongPixels:
