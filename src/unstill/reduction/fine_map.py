@@ -128,7 +128,9 @@ def _new_map(file: h5py.File, slabs: Slabs, provenance: Mapping[str, Any]) -> h5
         "n_obs": (np.int32, 0),
         "mask": (np.uint8, 1),
     }
-    chunks = tuple(min(n, _CHUNK) for n in grid.shape)
+    # As thick as a slab: what is written is not packed again for the next slab.
+    thick = int(np.clip(np.median(np.diff(slabs.edges)), 1, _CHUNK))
+    chunks = (min(grid.shape[0], thick), *(min(n, _CHUNK) for n in grid.shape[1:]))
     for name, (kind, empty) in kinds.items():
         group.create_dataset(name, grid.shape, kind, fillvalue=empty, chunks=chunks, **COMPRESSION)
     set_texts(group["mask"], {"meaning": "1: the voxel must not be used"})
