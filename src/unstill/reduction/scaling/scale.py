@@ -68,7 +68,8 @@ class ScaleResult:
     error_model
         Variance of expected counts.
     chi2
-        χ² per degree of freedom of the kept rows with mates.
+        χ² per degree of freedom of the kept rows with mates. Rows sample different
+        parts of a voxel; how much its intensity varies is in the error model.
     history
         One entry a round of the fit.
     n_untested
