@@ -33,7 +33,7 @@ USUAL: dict[str, Any] = {
 
 def simulated(crystal: Crystal, *, bragg: bool = True, **more: Any) -> SimulatedFrames:
     recipe = Recipe(**{**USUAL, **more})
-    peaks = wilson_peaks(crystal, 1.0, mosaicity=recipe.mosaicity, seed=1) if bragg else None
+    peaks = wilson_peaks(crystal, 1.8, mosaicity=recipe.mosaicity, seed=1) if bragg else None
     return recipe.frames(AnalyticTruth(crystal, seed=1), peaks)
 
 
