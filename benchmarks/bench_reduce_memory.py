@@ -39,16 +39,16 @@ from unstill.experiment.pixels import scattering_vectors
 from unstill.experiment.predict import predict_spots
 from unstill.io.map_files import write_map
 from unstill.maps.observations import Observations
-from unstill.reduction.map_size import fitting_map
-from unstill.reduction.merge_pool import merge_pool
-from unstill.reduction.observation_store import read_block
-from unstill.reduction.parameters import ReduceParameters
-from unstill.reduction.pipeline import reduce_images
-from unstill.reduction.row_pool import write_rows
-from unstill.reduction.run import Run
+from unstill.reduction.integration.observation_store import read_block
+from unstill.reduction.merging.map_size import fitting_map
+from unstill.reduction.merging.merge_pool import merge_pool
+from unstill.reduction.merging.row_pool import write_rows
+from unstill.reduction.merging.statistics import merging_statistics
+from unstill.reduction.pipeline.parameters import ReduceParameters
+from unstill.reduction.pipeline.pipeline import reduce_images
+from unstill.reduction.pipeline.run import Run
+from unstill.reduction.pipeline.sweeps import Sweep
 from unstill.reduction.scaling.scale import scale_pool
-from unstill.reduction.statistics import merging_statistics
-from unstill.reduction.sweeps import Sweep
 
 SIZE, PIXEL = (4150, 4371), 0.075
 STEPS = ("peaks", "integrate", "crystals", "scale", "merge", "statistics", "map", "fine")

@@ -29,12 +29,12 @@ from unstill.experiment import (
 )
 from unstill.experiment.rotation import rotation_about
 from unstill.maps.observations import Observations
-from unstill.reduction.blocks import Block, blocks_of
-from unstill.reduction.frame_cache import FrameCache
-from unstill.reduction.integrate import integrate_block, integrate_sweep
-from unstill.reduction.peak_shape import PeakShape
-from unstill.reduction.peak_survey import survey_peaks
-from unstill.reduction.tables import PixelTables, pixel_tables
+from unstill.reduction.integration.blocks import Block, blocks_of
+from unstill.reduction.integration.integrate import integrate_block, integrate_sweep
+from unstill.reduction.integration.tables import PixelTables, pixel_tables
+from unstill.reduction.survey.frame_cache import FrameCache
+from unstill.reduction.survey.peak_shape import PeakShape
+from unstill.reduction.survey.peak_survey import survey_peaks
 
 N_FRAMES = 10
 DIVISIONS = (4, 4, 4)
@@ -147,7 +147,7 @@ def plain(e: Experiment, source: NoiseSource, tables: PixelTables) -> dict[str, 
 
 def _absences(e: Experiment, half: int = 90) -> np.ndarray:
     """Extinguished reflections, as a table of hkl + half."""
-    from unstill.reduction.absences import absence_rules, absent_among
+    from unstill.reduction.integration.absences import absence_rules, absent_among
 
     axis = np.arange(-half, half + 1)
     index = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)

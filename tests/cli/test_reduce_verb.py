@@ -185,7 +185,7 @@ PROGRAM = """
 import sys, time
 from unstill.cli import app as frame
 from unstill.cli import reduce as verb
-from unstill.reduction import integrate_step
+from unstill.reduction.pipeline import integrate_step
 
 frame.VERBS["reduce"] = "unstill.cli.reduce"
 inner = integrate_step.integrate_block

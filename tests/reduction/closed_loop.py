@@ -11,10 +11,10 @@ import numpy as np
 
 from unstill.crystal import Crystal
 from unstill.maps import IntensityMap
-from unstill.reduction.outcome import Outcome
-from unstill.reduction.parameters import ReduceParameters
-from unstill.reduction.pipeline import reduce_images
-from unstill.reduction.run import open_run
+from unstill.reduction.pipeline.outcome import Outcome
+from unstill.reduction.pipeline.parameters import ReduceParameters
+from unstill.reduction.pipeline.pipeline import reduce_images
+from unstill.reduction.pipeline.run import open_run
 from unstill.simulation.analytic_truth import AnalyticTruth
 from unstill.simulation.bragg import BraggPeaks, wilson_peaks
 from unstill.simulation.frames import SimulatedFrames

@@ -9,8 +9,8 @@ from synthetic_rows import TETRAGONAL, draw, smooth_truth
 
 from unstill.crystal.reindexing import candidate_operators
 from unstill.maps.observations import Observations, concatenate
-from unstill.reduction.crystal_tables import CrystalTable, crystal_tables
-from unstill.reduction.reindex import reindex_observations
+from unstill.reduction.crystals.crystal_tables import CrystalTable, crystal_tables
+from unstill.reduction.crystals.reindex import reindex_observations
 
 
 def rows_of_crystals(

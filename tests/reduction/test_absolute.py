@@ -12,14 +12,18 @@ from unstill.datasets.simulated import __file__ as datasets_file
 from unstill.errors import InputError, UnstillWarning
 from unstill.io.structure_files import read_structure
 from unstill.maps import IntensityMap
-from unstill.reduction.absolute import Bragg, absolute_scale, to_absolute
-from unstill.reduction.calculated_bragg import bragg_of_structure
-from unstill.reduction.cell_contents import (
+from unstill.reduction.absolute.absolute import Bragg, absolute_scale, to_absolute
+from unstill.reduction.absolute.calculated_bragg import bragg_of_structure
+from unstill.reduction.absolute.cell_contents import (
     CellContents,
     contents_of_sequence,
     contents_of_structure,
 )
-from unstill.reduction.compton import compton_of_cell, incoherent_scattering, subtract_compton
+from unstill.reduction.absolute.compton import (
+    compton_of_cell,
+    incoherent_scattering,
+    subtract_compton,
+)
 from unstill.scattering.form_factors import form_factors
 
 BPTI = "RPDFCLEPPYTGPCKARIIRYFYNAKAGLCQTFVYGGCRAKRNNFKSAEDCMRTCGGA"

@@ -11,8 +11,8 @@ from unstill.crystal.symmetry import index_operations
 from unstill.errors import InputError
 from unstill.experiment import Beam, Detector, Experiment, Goniometer, Lattice, Panel, Scan
 from unstill.experiment.pixels import pixel_centers, scattering_vectors
-from unstill.reduction.accessible import accessible_voxels
-from unstill.reduction.representatives import representatives
+from unstill.reduction.merging.accessible import accessible_voxels
+from unstill.reduction.merging.representatives import representatives
 
 
 @pytest.fixture(scope="module")

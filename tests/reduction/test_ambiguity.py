@@ -15,10 +15,10 @@ from unstill.errors import InputError
 from unstill.maps.compare import compare
 from unstill.maps.observations import concatenate
 from unstill.maps.reindex import reindex
-from unstill.reduction.ambiguity import resolve_ambiguity
-from unstill.reduction.crystal_tables import crystal_tables
-from unstill.reduction.merge import merge_observations
-from unstill.reduction.reindex import reindex_observations
+from unstill.reduction.crystals.ambiguity import resolve_ambiguity
+from unstill.reduction.crystals.crystal_tables import crystal_tables
+from unstill.reduction.crystals.reindex import reindex_observations
+from unstill.reduction.merging.merge import merge_observations
 
 
 def found_of(result):

@@ -10,14 +10,14 @@ from small_sweep import ArraySource, poisson_source, small_experiment
 
 from unstill.errors import InputError
 from unstill.experiment import Detector, Scan
-from unstill.reduction.background import Background
-from unstill.reduction.background_check import check_against_counts, match_background
-from unstill.reduction.blocks import Block
-from unstill.reduction.integrate import integrate_block
-from unstill.reduction.measure_background import measure_background
-from unstill.reduction.saved_result import load_result, save_result
-from unstill.reduction.smooth_grid import smooth_counts
-from unstill.reduction.tables import pixel_tables
+from unstill.reduction.background.background import Background
+from unstill.reduction.background.background_check import check_against_counts, match_background
+from unstill.reduction.background.measure_background import measure_background
+from unstill.reduction.background.smooth_grid import smooth_counts
+from unstill.reduction.integration.blocks import Block
+from unstill.reduction.integration.integrate import integrate_block
+from unstill.reduction.integration.tables import pixel_tables
+from unstill.reduction.pipeline.saved_result import load_result, save_result
 
 
 def truth(x, y, phi=0.0):
@@ -68,7 +68,7 @@ def test_random_vectors_give_the_exact_variance(monkeypatch):
     x, y = np.meshgrid(np.arange(30.0) * 4, np.arange(30.0) * 4)
     counts = np.random.default_rng(2).poisson(truth(x, y) * 20)
     exact = smooth_counts(counts, np.full(x.shape, 20.0), smoothness=50.0)
-    monkeypatch.setattr("unstill.reduction.smooth_grid.EXACT_NODES", 10)
+    monkeypatch.setattr("unstill.reduction.background.smooth_grid.EXACT_NODES", 10)
     probed = smooth_counts(counts, np.full(x.shape, 20.0), smoothness=50.0)
     inner = (slice(3, -3), slice(3, -3))
     ratio = probed.variance[inner] / exact.variance[inner]

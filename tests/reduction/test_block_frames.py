@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from small_sweep import small_experiment
 
-from unstill.reduction import block_frames
-from unstill.reduction.block_frames import frames_that_fit, touched
-from unstill.reduction.blocks import Block
-from unstill.reduction.integrate import integrate_block
-from unstill.reduction.tables import pixel_tables
+from unstill.reduction.integration import block_frames
+from unstill.reduction.integration.block_frames import frames_that_fit, touched
+from unstill.reduction.integration.blocks import Block
+from unstill.reduction.integration.integrate import integrate_block
+from unstill.reduction.integration.tables import pixel_tables
 
 
 class Flat:

@@ -23,13 +23,13 @@ from unstill.experiment import Lattice
 from unstill.io import read_map
 from unstill.io.image_writers.eiger import EigerWriter
 from unstill.maps.observations import concatenate
-from unstill.reduction import crystal_steps
-from unstill.reduction.follow import follow_run
-from unstill.reduction.integrate_step import block_files
-from unstill.reduction.observation_store import read_block
-from unstill.reduction.parameters import ReduceParameters
-from unstill.reduction.pipeline import reduce_images
-from unstill.reduction.run import open_run, plan
+from unstill.reduction.integration.observation_store import read_block
+from unstill.reduction.pipeline import crystal_steps
+from unstill.reduction.pipeline.follow import follow_run
+from unstill.reduction.pipeline.integrate_step import block_files
+from unstill.reduction.pipeline.parameters import ReduceParameters
+from unstill.reduction.pipeline.pipeline import reduce_images
+from unstill.reduction.pipeline.run import open_run, plan
 from unstill.simulation.analytic_truth import AnalyticTruth
 from unstill.simulation.frames import SimulatedFrames, flux_for
 from unstill.simulation.recipe import Recipe
@@ -133,7 +133,7 @@ import sys, os, time, warnings
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from closed_loop import reduced
-from unstill.reduction import integrate_step
+from unstill.reduction.pipeline import integrate_step
 
 log, slow, inner = Path(sys.argv[4]), float(sys.argv[5]), integrate_step.integrate_block
 

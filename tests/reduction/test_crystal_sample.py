@@ -8,8 +8,8 @@ from synthetic_rows import TETRAGONAL, draw
 from unstill.crystal.reindexing import candidate_operators
 from unstill.crystal.symmetry import map_to_asu
 from unstill.maps.observations import concatenate
-from unstill.reduction.crystal_sample import common_part
-from unstill.reduction.reindex import reindex_observations
+from unstill.reduction.crystals.crystal_sample import common_part
+from unstill.reduction.crystals.reindex import reindex_observations
 
 
 def test_few_rows_are_all_compared():

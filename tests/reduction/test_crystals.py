@@ -12,8 +12,8 @@ from synthetic_rows import TETRAGONAL
 
 from unstill.crystal import Crystal
 from unstill.errors import InputError
-from unstill.reduction.crystal_tables import crystal_tables
-from unstill.reduction.crystals import cell_difference, choose_crystals
+from unstill.reduction.crystals.crystal_tables import crystal_tables
+from unstill.reduction.crystals.crystals import cell_difference, choose_crystals
 
 
 def cells_of(n, changed=(), factor=1.021):

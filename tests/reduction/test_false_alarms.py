@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from unstill.crystal import Crystal
-from unstill.reduction.peak_survey import PeakSurvey, survey_peaks
-from unstill.reduction.tables import pixel_tables
+from unstill.reduction.integration.tables import pixel_tables
+from unstill.reduction.survey.peak_survey import PeakSurvey, survey_peaks
 from unstill.simulation.analytic_truth import AnalyticTruth
 from unstill.simulation.bragg import wilson_peaks
 from unstill.simulation.faults import Faults

@@ -8,10 +8,10 @@ import numpy as np
 from small_sweep import ArraySource, poisson_source, small_experiment
 
 from unstill.experiment import FrameHeader
-from unstill.reduction.frame_check import check_frames, check_statistics, spans
-from unstill.reduction.frame_statistics import join_statistics
-from unstill.reduction.integrate import integrate_sweep
-from unstill.reduction.tables import pixel_tables
+from unstill.reduction.integration.integrate import integrate_sweep
+from unstill.reduction.integration.tables import pixel_tables
+from unstill.reduction.survey.frame_check import check_frames, check_statistics, spans
+from unstill.reduction.survey.frame_statistics import join_statistics
 
 
 def statistics(images, experiment):

@@ -12,8 +12,8 @@ from synthetic_rows import TETRAGONAL, draw
 from unstill.crystal import Crystal
 from unstill.crystal.symmetry import index_operations, map_to_asu
 from unstill.errors import InputError
-from unstill.reduction.halves import friedel_half, random_half
-from unstill.reduction.representatives import (
+from unstill.reduction.merging.halves import friedel_half, random_half
+from unstill.reduction.merging.representatives import (
     CENTRIC,
     merging_operations,
     packed,

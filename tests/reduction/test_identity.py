@@ -12,14 +12,14 @@ import pytest
 from unstill.crystal import Crystal
 from unstill.errors import InputError
 from unstill.experiment import FrameHeader
-from unstill.reduction.identity import (
+from unstill.reduction.pipeline.identity import (
     array_digest,
     experiment_digest,
     image_digest,
     remember_growth,
 )
-from unstill.reduction.parameters import ReduceParameters
-from unstill.reduction.steps import NAMES, STEPS, step_keys, step_named, why_stale
+from unstill.reduction.pipeline.parameters import ReduceParameters
+from unstill.reduction.pipeline.steps import NAMES, STEPS, step_keys, step_named, why_stale
 from unstill.simulation.analytic_truth import AnalyticTruth
 from unstill.simulation.recipe import Recipe
 

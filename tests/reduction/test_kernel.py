@@ -14,12 +14,12 @@ from unstill.crystal import Crystal
 from unstill.experiment import INVALID, OVERLOADED
 from unstill.experiment.corrections import panel_rays, pixel_response, reciprocal_volume
 from unstill.experiment.pixels import pixel_centers, scattering_vectors
-from unstill.reduction.absences import absence_rules, absent_among
-from unstill.reduction.background import Background, PanelBackground
-from unstill.reduction.blocks import Block, blocks_of
-from unstill.reduction.integrate import integrate_block, integrate_sweep
-from unstill.reduction.peak_shape import PeakShape
-from unstill.reduction.tables import pixel_tables
+from unstill.reduction.background.background import Background, PanelBackground
+from unstill.reduction.integration.absences import absence_rules, absent_among
+from unstill.reduction.integration.blocks import Block, blocks_of
+from unstill.reduction.integration.integrate import integrate_block, integrate_sweep
+from unstill.reduction.integration.tables import pixel_tables
+from unstill.reduction.survey.peak_shape import PeakShape
 
 FLAT = 2e5
 
@@ -250,7 +250,7 @@ def test_tables_place_pixels_to_a_ten_thousandth(axis):
 def test_strips_give_the_same_tables(monkeypatch):
     experiment = small_experiment()
     whole = pixel_tables(experiment).panels[0]
-    monkeypatch.setattr("unstill.reduction.tables.STRIP", 1000)
+    monkeypatch.setattr("unstill.reduction.integration.tables.STRIP", 1000)
     parts = pixel_tables(experiment).panels[0]
     np.testing.assert_allclose(whole.s, parts.s, rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(whole.response, parts.response, rtol=1e-6)

@@ -8,9 +8,9 @@ from synthetic_rows import draw
 
 from unstill.errors import UnstillWarning
 from unstill.maps.symmetrize import symmetrize
-from unstill.reduction import map_size
-from unstill.reduction.map_size import fits, fitting_map, plane_map
-from unstill.reduction.merge import merge_observations
+from unstill.reduction.merging import map_size
+from unstill.reduction.merging.map_size import fits, fitting_map, plane_map
+from unstill.reduction.merging.merge import merge_observations
 
 
 def _merged():

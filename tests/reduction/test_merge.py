@@ -16,9 +16,9 @@ from unstill.io.map_files import read_map, write_map
 from unstill.maps.compare import compare
 from unstill.maps.observations import concatenate
 from unstill.maps.symmetrize import symmetrize
-from unstill.reduction.error_model import ErrorModel, fit_error_model
-from unstill.reduction.merge import merge_observations
-from unstill.reduction.row_prediction import predict_rows
+from unstill.reduction.merging.error_model import ErrorModel, fit_error_model
+from unstill.reduction.merging.merge import merge_observations
+from unstill.reduction.merging.row_prediction import predict_rows
 
 ARRAYS = ("index", "intensity", "sigma", "n_obs", "multiplicity", "half_intensity", "deviations")
 

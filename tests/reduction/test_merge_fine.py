@@ -17,14 +17,14 @@ from unstill.io.map_files import read_map
 from unstill.maps.compare import compare
 from unstill.maps.observations import concatenate
 from unstill.maps.symmetrize import symmetrize
-from unstill.reduction.error_model import ErrorModel
-from unstill.reduction.fine_map import write_fine_map
-from unstill.reduction.fine_slabs import cut_slabs
-from unstill.reduction.merge import merge_observations
-from unstill.reduction.merge_fine import coarsened, merge_slabs, rows_by_slab
-from unstill.reduction.statistics import merging_statistics
-from unstill.reduction.unique_voxels import unique_by_shell
-from unstill.reduction.voxel_sums import VoxelSums, add_sums, order_rows, voxel_sums
+from unstill.reduction.merging.error_model import ErrorModel
+from unstill.reduction.merging.fine_map import write_fine_map
+from unstill.reduction.merging.fine_slabs import cut_slabs
+from unstill.reduction.merging.merge import merge_observations
+from unstill.reduction.merging.merge_fine import coarsened, merge_slabs, rows_by_slab
+from unstill.reduction.merging.statistics import merging_statistics
+from unstill.reduction.merging.unique_voxels import unique_by_shell
+from unstill.reduction.merging.voxel_sums import VoxelSums, add_sums, order_rows, voxel_sums
 
 FINE = (3, 3, 3)
 

@@ -7,10 +7,10 @@ import pytest
 from small_sweep import poisson_source, small_experiment
 
 from unstill.errors import FormatError, InputError
-from unstill.reduction.blocks import Block
-from unstill.reduction.integrate import integrate_block
-from unstill.reduction.observation_store import n_slabs_of, read_block, write_block
-from unstill.reduction.tables import pixel_tables
+from unstill.reduction.integration.blocks import Block
+from unstill.reduction.integration.integrate import integrate_block
+from unstill.reduction.integration.observation_store import n_slabs_of, read_block, write_block
+from unstill.reduction.integration.tables import pixel_tables
 
 
 @pytest.fixture(scope="module")

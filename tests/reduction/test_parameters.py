@@ -10,8 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unstill.errors import FormatError, InputError
-from unstill.reduction.parameters import ReduceParameters
-from unstill.reduction.parameters_toml import parameters_text, read_parameters, write_parameters
+from unstill.reduction.pipeline.parameters import ReduceParameters
+from unstill.reduction.pipeline.parameters_toml import (
+    parameters_text,
+    read_parameters,
+    write_parameters,
+)
 
 GROUPS = [item.name for item in fields(ReduceParameters) if item.name != "seed"]
 

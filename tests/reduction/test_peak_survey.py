@@ -9,12 +9,12 @@ from small_sweep import ArraySource, expected_frame, small_experiment
 from unstill.errors import FormatError, InputError, UnstillWarning
 from unstill.experiment import Lattice, Scan
 from unstill.experiment.rotation import rotation_about
-from unstill.reduction.frame_cache import FrameCache
-from unstill.reduction.frame_check import check_frames
-from unstill.reduction.integrate import integrate_sweep
-from unstill.reduction.peak_shape import PeakShape
-from unstill.reduction.peak_survey import find_peak_shape, sample_frames, survey_peaks
-from unstill.reduction.tables import pixel_tables
+from unstill.reduction.integration.integrate import integrate_sweep
+from unstill.reduction.integration.tables import pixel_tables
+from unstill.reduction.survey.frame_cache import FrameCache
+from unstill.reduction.survey.frame_check import check_frames
+from unstill.reduction.survey.peak_shape import PeakShape
+from unstill.reduction.survey.peak_survey import find_peak_shape, sample_frames, survey_peaks
 
 N = 160
 FRAMES = sample_frames(N, 10)

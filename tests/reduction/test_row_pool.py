@@ -10,10 +10,10 @@ from synthetic_rows import TETRAGONAL, draw
 
 from unstill.errors import FormatError, InputError
 from unstill.maps.observations import COLUMNS, Observations, concatenate
-from unstill.reduction.merge_pool import merge_pool
-from unstill.reduction.merged import Merged
-from unstill.reduction.observation_store import read_block, write_block
-from unstill.reduction.row_pool import MemoryRows, write_rows
+from unstill.reduction.integration.observation_store import read_block, write_block
+from unstill.reduction.merging.merge_pool import merge_pool
+from unstill.reduction.merging.merged import Merged
+from unstill.reduction.merging.row_pool import MemoryRows, write_rows
 from unstill.reduction.scaling.options import ScaleOptions
 from unstill.reduction.scaling.scale import ScaleResult, scale_pool
 

@@ -12,7 +12,7 @@ import pytest
 from unstill.crystal import Crystal, HklGrid
 from unstill.errors import FormatError, InputError
 from unstill.maps import IntensityMap
-from unstill.reduction.saved_result import load_result, save_result
+from unstill.reduction.pipeline.saved_result import load_result, save_result
 
 
 def test_dataclasses_and_arrays_come_back_bit_for_bit(tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ from unstill.maps.bragg import mask_bragg
 from unstill.maps.common_split import split_on_common_mask
 from unstill.maps.correlation import pearson
 from unstill.maps.correlation_interval import correlation_interval
-from unstill.reduction.merge import merge_observations
-from unstill.reduction.statistics import cc_star, merging_statistics
-from unstill.reduction.unique_voxels import unique_by_shell
-from unstill.reduction.voxel_split import interval_of, split_voxels
+from unstill.reduction.merging.merge import merge_observations
+from unstill.reduction.merging.statistics import cc_star, merging_statistics
+from unstill.reduction.merging.unique_voxels import unique_by_shell
+from unstill.reduction.merging.voxel_split import interval_of, split_voxels
 
 
 def merged_of(drawn, **options):

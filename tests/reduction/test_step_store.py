@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from unstill.errors import InputError, UnstillWarning
-from unstill.reduction.step_lock import owner_of, step_lock
-from unstill.reduction.step_store import StepKey, StepStore, digest_of, manifest
+from unstill.reduction.pipeline.step_lock import owner_of, step_lock
+from unstill.reduction.pipeline.step_store import StepKey, StepStore, digest_of, manifest
 
 WORKER = """
 import os, sys, time
 from pathlib import Path
 import numpy as np
-from unstill.reduction.step_store import StepStore
+from unstill.reduction.pipeline.step_store import StepStore
 
 folder, log = Path(sys.argv[1]), Path(sys.argv[2])
 

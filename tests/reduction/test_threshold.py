@@ -10,11 +10,11 @@ from scipy.stats import poisson
 from small_sweep import ArraySource, expected_frame, small_experiment
 
 from unstill.crystal import Crystal
-from unstill.reduction.blocks import Block
-from unstill.reduction.integrate import integrate_block
-from unstill.reduction.peak_shape import PeakShape
-from unstill.reduction.tables import pixel_tables
-from unstill.reduction.threshold import (
+from unstill.reduction.integration.blocks import Block
+from unstill.reduction.integration.integrate import integrate_block
+from unstill.reduction.integration.tables import pixel_tables
+from unstill.reduction.survey.peak_shape import PeakShape
+from unstill.reduction.survey.threshold import (
     N_BINS,
     frame_limits,
     poisson_threshold,
@@ -77,7 +77,7 @@ def test_a_wider_detector_is_not_full_of_strong_pixels():
 
 
 def test_bins_of_counts_are_exact_to_511_and_fine_above():
-    from unstill.reduction.threshold import _bin_edges, _bin_of
+    from unstill.reduction.survey.threshold import _bin_edges, _bin_of
 
     edges = _bin_edges()
     assert len(edges) == N_BINS + 1

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from unstill.reduction.frame_statistics import FrameStatistics
+from unstill.reduction.survey.frame_statistics import FrameStatistics
 from unstill.report.clouds import Cloud, cloud_plot
 from unstill.report.heat import HeatPanel, heat_maps
 from unstill.report.lines import Line, LinePanel, line_panels

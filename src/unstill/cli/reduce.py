@@ -14,9 +14,9 @@ from unstill.cli.options import Debug, DMax, DMin, Json, Seed, SpaceGroup, Worke
 from unstill.cli.verb import Verb
 
 if TYPE_CHECKING:
-    from unstill.reduction.outcome import Outcome
-    from unstill.reduction.parameters import ReduceParameters
-    from unstill.reduction.run import Run
+    from unstill.reduction.pipeline.outcome import Outcome
+    from unstill.reduction.pipeline.parameters import ReduceParameters
+    from unstill.reduction.pipeline.run import Run
 
 TITLES = {
     "check": "look for faults of the frames",
@@ -161,8 +161,8 @@ def reduce(
         from unstill.cli.out_folder import check_folder, make_folder
         from unstill.cli.progress import progress_bars
         from unstill.parallel import cpu_count
-        from unstill.reduction.pipeline import reduce_images
-        from unstill.reduction.run import open_run, plan
+        from unstill.reduction.pipeline.pipeline import reduce_images
+        from unstill.reduction.pipeline.run import open_run, plan
 
         parameters = _parameters(given)
         check_folder(out, ["reduce.toml", "summary.json", "report.html", "map.nxs"])
@@ -194,7 +194,7 @@ def reduce(
             make_folder(out)
             _write_parameters(verb, run, given)
             if follow:
-                from unstill.reduction.follow import follow_run
+                from unstill.reduction.pipeline.follow import follow_run
 
                 run = follow_run(run, idle=idle, tell=lambda text: typer.echo(text, err=True))
             found = reduce_images(run, until=until and until.value, only=only and only.value)
@@ -228,8 +228,8 @@ def _check_usage(given: dict[str, Any]) -> None:
 
 def _parameters(given: dict[str, Any]) -> ReduceParameters:
     """Join the parameters of a file with those that were given, which count more."""
-    from unstill.reduction.parameters import ReduceParameters
-    from unstill.reduction.parameters_toml import read_parameters
+    from unstill.reduction.pipeline.parameters import ReduceParameters
+    from unstill.reduction.pipeline.parameters_toml import read_parameters
 
     base = ReduceParameters() if given["config"] is None else read_parameters(given["config"])
     wanted: dict[str, dict[str, Any]] = {
@@ -266,7 +266,7 @@ def _scale(text: str | None) -> dict[str, Any]:
 
 
 def _write_parameters(verb: Verb, run: Run, given: dict[str, Any]) -> None:
-    from unstill.reduction.parameters_toml import write_parameters
+    from unstill.reduction.pipeline.parameters_toml import write_parameters
 
     path = run.folder / "reduce.toml"
     names = " ".join(str(entry) for entry in given["experiments"])

@@ -17,10 +17,10 @@ from unstill.crystal.symmetry import map_to_asu
 from unstill.errors import UnstillWarning
 from unstill.maps import IntensityMap
 from unstill.maps.compare import Comparison, compare
-from unstill.reduction.outcome import Outcome
-from unstill.reduction.parameters import ReduceParameters
-from unstill.reduction.pipeline import reduce_images
-from unstill.reduction.run import open_run
+from unstill.reduction.pipeline.outcome import Outcome
+from unstill.reduction.pipeline.parameters import ReduceParameters
+from unstill.reduction.pipeline.pipeline import reduce_images
+from unstill.reduction.pipeline.run import open_run
 from unstill.reduction.scaling.curves import scale_curve
 from unstill.simulation.analytic_truth import AnalyticTruth
 from unstill.simulation.bragg import wilson_peaks

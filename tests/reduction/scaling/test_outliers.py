@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from synthetic import make
 
-from unstill.reduction.error_model import ErrorModel
+from unstill.reduction.merging.error_model import ErrorModel
 from unstill.reduction.scaling.fit import begin
 from unstill.reduction.scaling.intensities import Prediction
 from unstill.reduction.scaling.options import ScaleOptions

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from unstill.reduction.error_model import ErrorModel, fit_error_model
+from unstill.reduction.merging.error_model import ErrorModel, fit_error_model
 from unstill.reduction.scaling.component import Component
 from unstill.reduction.scaling.design import Alphas, Design, make_design, predict
 from unstill.reduction.scaling.intensities import (

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unstill.reduction.error_model import ErrorModel
+from unstill.reduction.merging.error_model import ErrorModel
 from unstill.reduction.scaling.rows import VoxelRows
 from unstill.shapes import Float
 

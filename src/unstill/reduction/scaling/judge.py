@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unstill.reduction.error_model import ErrorModel
+from unstill.reduction.merging.error_model import ErrorModel
 from unstill.reduction.scaling.fit import State
 from unstill.reduction.scaling.intensities import Curve, Prediction, expect, merge_voxels
 from unstill.reduction.scaling.model import ScaleModel

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unstill.reduction.error_model import ErrorModel
+from unstill.reduction.merging.error_model import ErrorModel
 from unstill.reduction.scaling.intensities import (
     Curve,
     Expected,

@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from unstill.maps.observations import Observations, concatenate
-from unstill.reduction.halves import hashed_half
-from unstill.reduction.representatives import merging_operations, packed, representatives
+from unstill.reduction.merging.halves import hashed_half
+from unstill.reduction.merging.representatives import merging_operations, packed, representatives
 from unstill.shapes import Float, Int
 
 _DRAW_BITS = 12

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from unstill.maps.observations import Observations
-from unstill.reduction.representatives import merging_operations, packed_representatives
-from unstill.reduction.row_pool import RowPool
+from unstill.reduction.merging.representatives import merging_operations, packed_representatives
+from unstill.reduction.merging.row_pool import RowPool
 from unstill.reduction.scaling.rows import (
     VoxelRows,
     drawn,

@@ -10,8 +10,8 @@ import numpy as np
 
 from unstill.errors import InputError, UnstillWarning
 from unstill.maps.observations import Observations
-from unstill.reduction.error_model import ErrorModel
-from unstill.reduction.row_pool import MemoryRows, RowPool
+from unstill.reduction.merging.error_model import ErrorModel
+from unstill.reduction.merging.row_pool import MemoryRows, RowPool
 from unstill.reduction.scaling.bad_ranges import (
     BadRange,
     BlockStatistics,

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from unstill.reduction.halves import hashed_half
+from unstill.reduction.merging.halves import hashed_half
 from unstill.reduction.scaling.component import Component
 from unstill.reduction.scaling.fit import State, fit_components
 from unstill.reduction.scaling.intensities import (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from unstill.reduction.outcome import Outcome
-from unstill.reduction.statistics import MergingStatistics, ShellStatistics
+from unstill.reduction.merging.statistics import MergingStatistics, ShellStatistics
+from unstill.reduction.pipeline.outcome import Outcome
 from unstill.report.blocks import Block, Column, FigureBlock, Row, Table
 from unstill.report.curves import Curve, fisher_interval, resolution_curves
 from unstill.report.numbers import number

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from unstill.reduction.background import Background
-from unstill.reduction.outcome import Outcome
+from unstill.reduction.background.background import Background
+from unstill.reduction.pipeline.outcome import Outcome
 from unstill.report.blocks import Block, FigureBlock
 from unstill.report.heat import HeatPanel, heat_maps
 from unstill.report.numbers import number

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from unstill.reduction.crystals import CrystalVerdict
-from unstill.reduction.outcome import Outcome
+from unstill.reduction.crystals.crystals import CrystalVerdict
+from unstill.reduction.pipeline.outcome import Outcome
 from unstill.report.blocks import Block, Column, Prose, Row, Table
 from unstill.report.numbers import number
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from unstill.reduction.frame_statistics import FrameStatistics
+from unstill.reduction.survey.frame_statistics import FrameStatistics
 
 _POINTS = 60
 _FEWEST_PHOTONS = 200.0

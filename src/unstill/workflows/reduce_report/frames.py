@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from unstill.reduction.frame_statistics import FrameStatistics
-from unstill.reduction.outcome import Outcome, SweepOutcome
+from unstill.reduction.pipeline.outcome import Outcome, SweepOutcome
+from unstill.reduction.survey.frame_statistics import FrameStatistics
 from unstill.report.blocks import Block, Column, FigureBlock, Row, Table
 from unstill.report.lines import Line, LinePanel, line_panels
 from unstill.report.numbers import number

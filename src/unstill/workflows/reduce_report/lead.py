@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unstill.reduction.outcome import Outcome
+from unstill.reduction.pipeline.outcome import Outcome
 from unstill.report.blocks import Block, KeyFigure, KeyFigures, Prose
 from unstill.report.numbers import interval, number
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from unstill.maps import IntensityMap
 from unstill.maps.isotropic import split_isotropic
-from unstill.reduction.map_size import fits, plane_map
-from unstill.reduction.merged import Merged
-from unstill.reduction.outcome import Outcome
+from unstill.reduction.merging.map_size import fits, plane_map
+from unstill.reduction.merging.merged import Merged
+from unstill.reduction.pipeline.outcome import Outcome
 from unstill.report.blocks import Block, FigureBlock
 from unstill.report.slices import Axis, SlicePanel, draw_slices, holds_plane, scale_for
 from unstill.report.svg import italic

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from unstill.reduction.outcome import Outcome
+from unstill.reduction.pipeline.outcome import Outcome
 from unstill.report.blocks import Block, Column, FigureBlock, Prose, Row, Table
 from unstill.report.lines import Line, LinePanel, line_panels
 from unstill.report.numbers import number, signed

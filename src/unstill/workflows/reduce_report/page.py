@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unstill.reduction.outcome import Outcome
+from unstill.reduction.pipeline.outcome import Outcome
 from unstill.report.page import Page, Section
 from unstill.workflows.reduce_report.agreement import agreement_blocks
 from unstill.workflows.reduce_report.backgrounds import background_blocks

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from unstill.reduction.outcome import Outcome, SweepOutcome
-from unstill.reduction.peaks_found import PeaksFound
+from unstill.reduction.pipeline.outcome import Outcome, SweepOutcome
+from unstill.reduction.survey.peaks_found import PeaksFound
 from unstill.report.blocks import Block, Column, FigureBlock, Row, Table
 from unstill.report.clouds import Cloud, cloud_plot
 from unstill.report.numbers import number

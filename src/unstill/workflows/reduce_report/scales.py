@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from unstill.reduction.outcome import Outcome, SweepOutcome
+from unstill.reduction.pipeline.outcome import Outcome, SweepOutcome
 from unstill.reduction.scaling.component import Component
 from unstill.report.blocks import Block, FigureBlock, Prose
 from unstill.report.heat import HeatPanel, heat_maps

@@ -1,0 +1,1 @@
+"""Scattering that is not the crystal's: measured, smoothed, and held against the data."""

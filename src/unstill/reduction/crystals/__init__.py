@@ -1,0 +1,1 @@
+"""Several crystals: indexed alike, compared, and chosen."""

@@ -1,0 +1,1 @@
+"""Observations become a map: halves, error model, sums by voxel, statistics, fine maps."""

@@ -1,0 +1,1 @@
+"""The steps in their order: parameters, sweeps, results by content, locks, following."""
