@@ -18,7 +18,9 @@ MIN_REDUNDANCY = 0.05
 
 _N_BINS = 24
 _N_SHELLS = 40
-_OUTLIER = 6.0
+_OUTLIER = 4.0
+"""Rows further out take no part: outliers that were not found yet would hide themselves."""
+
 _ROUNDS = 8
 
 
@@ -194,7 +196,10 @@ def _fitted(rows: _Residuals, model: ErrorModel, start: ErrorModel) -> ErrorMode
     """One round: bins, their weights from the model so far, and the two unknowns."""
     variance = model.variance(rows.expected, rows.signal, np.sqrt(rows.noise))
     excess = variance * rows.odds
-    fair = rows.squared < _OUTLIER**2 * np.maximum(variance + excess, model.gain)
+    # Where the others are few they may expect too little: a standard error more.
+    unsure = np.sqrt(np.maximum(excess, 0.0))
+    wide = model.variance(rows.expected + unsure, rows.signal + unsure, np.sqrt(rows.noise))
+    fair = rows.squared < _OUTLIER**2 * np.maximum(wide, model.gain)
     label = rows.label[fair]
     number = np.bincount(label)
     full = number > 0
