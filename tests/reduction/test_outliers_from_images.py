@@ -1,0 +1,99 @@
+"""Crossings of voxels that images show 20 σ too bright or too dark, and what becomes of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from closed_loop import Simulated, paired, reduced, simulate
+
+from unstill.crystal import Crystal
+from unstill.reduction.pipeline.crystal_steps import pool_of
+from unstill.reduction.pipeline.outcome import Outcome
+from unstill.reduction.pipeline.parameters import ReduceParameters
+from unstill.reduction.pipeline.run import open_run
+from unstill.reduction.scaling.rows import voxel_rows
+from unstill.simulation.crossings import wrong_crossings
+from unstill.simulation.recipe import Recipe
+from unstill.simulation.voxel_truth import voxel_truth
+
+CRYSTAL = Crystal((29.0, 29.0, 37.0, 90, 90, 90), "P 4 2 2")
+DIVISIONS = (2, 2, 2)
+RECIPE = Recipe(
+    detector="tiny", n_frames=40, phi_step=1.0, median_counts=1300.0, divisions=DIVISIONS,
+    outliers=0.01,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """The reduction, and for each row what it is, what it was taken for, and its mates."""
+
+    made: Simulated
+    found: Outcome
+    label: np.ndarray
+    taken_for: np.ndarray
+    multiplicity: np.ndarray
+    masked: np.ndarray
+    counts: np.ndarray
+
+
+@pytest.fixture(scope="module")
+def judgement(tmp_path_factory: pytest.TempPathFactory) -> Judgement:
+    folder = tmp_path_factory.mktemp("outliers")
+    made = simulate(folder / "images", RECIPE, crystal=CRYSTAL)
+    groups = {"integrate": {"divisions": list(DIVISIONS)}}
+    found = reduced(made.expt, folder / "out", until="merge", **groups)
+    assert found.scale is not None
+    run = open_run([made.expt], folder / "out", ReduceParameters.from_dict(groups))
+    rows = next(iter(pool_of(run).slabs()))[1]
+    label = np.zeros(len(rows), dtype=np.int8)
+    for block in np.unique(rows.block):
+        here = rows.block == block
+        label[here] = wrong_crossings(made.frames, int(block)).label(rows.index[here])
+    sorted_rows = voxel_rows(rows)
+    multiplicity = np.zeros(len(rows), dtype=np.int64)
+    multiplicity[sorted_rows.source] = sorted_rows.multiplicity()[sorted_rows.voxel]
+    # The mask of a reflection leaves a part of a crossing, which is less than 20 σ wrong.
+    masked = np.all(rows.index % np.array(DIVISIONS) == 0, axis=1)
+    return Judgement(
+        made, found, label, np.asarray(found.scale.rejected), multiplicity, masked, rows.counts
+    )
+
+
+def test_whole_observations_that_are_wrong_are_found_from_six_mates_on(
+    judgement: Judgement,
+) -> None:
+    wrong, taken = judgement.label, judgement.taken_for
+    assert np.median(judgement.counts) >= 1000
+    many = (judgement.multiplicity >= 6) & ~judgement.masked
+    for kind in (1, 2):
+        these = many & (wrong == kind)
+        assert np.count_nonzero(these) > 800
+        assert np.mean(taken[these] == kind) >= 0.99, kind
+    assert np.mean(taken[wrong == 0] > 0) <= 1e-3
+    # Those that a mask cuts, and voxels seen few times, included.
+    tested = (judgement.multiplicity >= 2) & (wrong > 0)
+    assert np.mean(taken[tested] > 0) >= 0.98
+
+
+def test_what_is_left_gives_the_truth_and_its_error(judgement: Judgement) -> None:
+    found = judgement.found
+    assert found.scale is not None
+    assert found.merged is not None
+    assert 0.95 <= found.scale.chi2 <= 1.10
+    truth = voxel_truth(judgement.made.frames, DIVISIONS)
+    off = np.any(truth.index % np.array(DIVISIONS) != 0, axis=1)
+    chosen = replace(
+        truth,
+        index=truth.index[off],
+        intensity=truth.intensity[off],
+        exposure=truth.exposure[off],
+        n_pixels=truth.n_pixels[off],
+    )
+    intensity, true, exposure = paired(found.merged.map, chosen, n_least=2)
+    assert len(intensity) > 8000
+    assert np.corrcoef(intensity, true)[0, 1] >= 0.9995
+    assert (exposure * intensity).sum() / (exposure * true).sum() == pytest.approx(1, abs=1e-3)
