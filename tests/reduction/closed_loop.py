@@ -20,7 +20,7 @@ from unstill.simulation.bragg import BraggPeaks, wilson_peaks
 from unstill.simulation.frames import SimulatedFrames
 from unstill.simulation.recipe import Recipe
 from unstill.simulation.run import write_simulation
-from unstill.simulation.sweeps import background_frames
+from unstill.simulation.sweeps import WrongBackground, background_frames
 from unstill.simulation.voxel_truth import VoxelTruth
 
 CRYSTAL = Crystal((29.0, 33.0, 37.0, 90, 90, 90), "P 2 2 2")
@@ -46,16 +46,19 @@ def simulate(
     crystal: Crystal = CRYSTAL,
     bragg: bool = False,
     image_format: str = "cbf",
+    background_exposure: float = 1.0,
     **more: Any,
 ) -> Simulated:
-    """Write a sweep of an analytic truth."""
+    """Write a sweep of an analytic truth, and one without crystal if there is a background."""
     folder.mkdir(parents=True, exist_ok=True)
     truth = AnalyticTruth(crystal, seed=1)
     peaks: BraggPeaks | None = None
     if bragg:
         peaks = wilson_peaks(crystal, 1.5, mosaicity=recipe.mosaicity, seed=1)
     frames = recipe.frames(truth, peaks)
-    empty = background_frames(frames) if recipe.background else None
+    empty = None
+    if recipe.background:
+        empty = background_frames(frames, wrong=WrongBackground(exposure=background_exposure))
     written = write_simulation(
         folder,
         frames,

@@ -10,9 +10,9 @@ from small_sweep import ArraySource, poisson_source, small_experiment
 
 from unstill.errors import InputError
 from unstill.experiment import Detector, Scan
-from unstill.reduction.background.background import Background
+from unstill.reduction.background.background import Background, PanelBackground
 from unstill.reduction.background.background_check import check_against_counts, match_background
-from unstill.reduction.background.measure_background import measure_background
+from unstill.reduction.background.measure_background import _nodes_of, measure_background
 from unstill.reduction.background.smooth_grid import smooth_counts
 from unstill.reduction.integration.blocks import Block
 from unstill.reduction.integration.integrate import integrate_block
@@ -44,7 +44,7 @@ def test_the_surface_follows_the_truth_within_its_sigma():
     x, y = np.meshgrid(np.arange(4.0, 124, 3), np.arange(4.0, 124, 3))
     rate, sigma = measured.at(0, x, y, 1.5)
     error = rate - truth(x, y, 1.5)
-    assert np.sqrt(np.mean(error**2)) / truth(x, y).mean() < 0.025
+    assert np.sqrt(np.mean(error**2)) / truth(x, y).mean() < 0.035
     assert 0.5 < np.sqrt(np.mean((error / sigma) ** 2)) < 2.0
 
 
@@ -189,7 +189,7 @@ def test_steep_air_scatter_is_followed_and_its_total_is_kept():
     y, x = np.mgrid[0:50, 0:50]
     s = np.hypot(y - 25, x - 24) / 50
     mean = 40 * np.exp(-s / 0.1) + 6 * np.exp(-((s - 0.3) ** 2) / 0.01) + 2
-    for exposure, tolerance in ((1.0, 0.15), (100.0, 0.03)):
+    for exposure, tolerance in ((1.0, 0.15), (100.0, 0.035)):
         counts = np.random.default_rng(8).poisson(mean * exposure)
         fit = smooth_counts(counts, np.full(s.shape, exposure))
         assert not np.any(fit.rejected)
@@ -203,3 +203,39 @@ def test_few_counts_are_not_followed_one_by_one():
     fit = smooth_counts(counts, np.ones(counts.shape))
     assert fit.value == pytest.approx(counts.mean(), rel=0.4)
     assert not np.any(fit.rejected)
+
+
+@pytest.mark.parametrize(
+    ("n_pixels", "size"), [(256, 3), (12, 3), (10, 4), (11, 4), (7, 1), (9, 2)]
+)
+def test_interpolation_between_nodes_keeps_the_average_of_every_bin(n_pixels, size):
+    shape = (n_pixels, n_pixels + size)
+    bins = [max(1, round(n / size)) for n in shape]
+    averages = 1 + 0.3 * np.random.default_rng(10).random(bins)
+    nodes = _nodes_of(averages, shape, size)
+    x, y = ((np.arange(n) + 0.5) * size for n in bins[::-1])
+    panel = PanelBackground(x, y, nodes[None], 0 * nodes[None])
+    at = np.meshgrid(np.arange(shape[1]) + 0.5, np.arange(shape[0]) + 0.5)
+    rate, _ = Background(np.zeros(1), (panel,)).at(0, *at, 0.0)
+    row, column = (
+        np.minimum(np.arange(n) // size, m - 1) for n, m in zip(shape, bins, strict=True)
+    )
+    label = row[:, None] * bins[1] + column
+    found = np.bincount(label.ravel(), rate.ravel()) / np.bincount(label.ravel())
+    np.testing.assert_allclose(found, averages.ravel(), rtol=1e-12)
+
+
+def test_few_counts_do_not_flatten_a_ring():
+    # What smoothing alone adds: compared with the counts, ring by ring, over several draws.
+    y, x = np.mgrid[0:60, 0:60]
+    s = np.hypot(y - 30, x - 29) / 60
+    mean = 110 * (np.exp(-s / 0.1) + 0.15 * np.exp(-((s - 0.3) ** 2) / 0.01) + 0.05)
+    ring = np.minimum((s * 16).astype(int), 10).ravel()
+    fitted, counted = np.zeros(11), np.zeros(11)
+    for seed in range(3):
+        counts = np.random.default_rng([11, seed]).poisson(mean)
+        value = smooth_counts(counts, np.ones(s.shape)).value
+        fitted += np.bincount(ring, value.ravel())
+        counted += np.bincount(ring, counts.ravel())
+    # Ten times the smoothness would bias them by up to 3 %.
+    np.testing.assert_allclose(fitted, counted, rtol=0.006)

@@ -6,7 +6,7 @@ Penalised likelihood of Poisson counts n with exposure e: minimise
 
 with all second differences D of the grid (g_xx, g_yy, and √2 g_xy). The logarithm is
 what is smooth: air scatter falls by factors near the beam, and f stays positive. The
-total of the counts is kept. λ is a tenth of what generalised cross-validation finds:
+total of the counts is kept. λ is 0.03 of what generalised cross-validation finds:
 that balances noise and bias, but noise averages out over voxels and bias does not.
 Nodes far from the surface are dropped and the fit repeated.
 
@@ -34,7 +34,7 @@ ODD = 0.5
 """and differ by this share at least: small misfits of strong counts are none of a spot."""
 
 _ROUNDS, _STEPS = 4, 4
-_KERNEL_COUNTS, _SHARE = 30.0, 0.1
+_KERNEL_COUNTS, _SHARE = 30.0, 0.03
 
 
 @dataclass(frozen=True, eq=False)
