@@ -102,3 +102,22 @@ def test_rows_that_were_rejected_before_are_taken_back():
     before = np.random.default_rng(1).random(len(rows)) < 0.5
     kept = find_outliers(rows, predicted, expected, ErrorModel(), before, cutoff=6.0)
     assert kept.mean() > 0.999
+
+
+def test_outliers_do_not_hide_in_the_relative_error():
+    # Rows of a voxel truly differ by 5 %, so that 20 √N are 5 to 12 σ.
+    truth = make(n_voxels=3000, multiplicity=8, counts=1500.0, effects="", seed=31)
+    uneven = np.random.default_rng(6).normal(0, 0.05, truth.expected.size) * truth.expected
+
+    def scaled(rows):
+        counts = np.maximum(np.round(rows.counts + uneven), 0)
+        return scale_observations(rows.replace(counts=counts), ONLY_SCALE)
+
+    clean = scaled(truth.observations).error_model
+    rows, _, _, good = spoiled(truth)
+    found = scaled(rows)
+    assert found.error_model.relative == pytest.approx(clean.relative, rel=0.1)
+    sigma = np.sqrt(truth.expected + (0.05 * truth.expected) ** 2)
+    plain = ~good & (20 * np.sqrt(truth.expected) > 9 * sigma)
+    assert np.mean(found.rejected[plain] > 0) > 0.95
+    assert np.mean(found.rejected[good] > 0) <= 1e-3
