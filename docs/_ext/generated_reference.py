@@ -79,10 +79,10 @@ def _submodules(package: str) -> list[str]:
 
 
 def _section(module: str, room: str) -> str:
-    if module == room and hasattr(importlib.import_module(room), "__path__"):
-        # Re-exported names are documented once, in the module that defines them.
-        return f".. automodule:: {module}\n   :no-members:\n\n"
     title = "" if module == room else f"{module}\n{'-' * len(module)}\n\n"
+    if hasattr(importlib.import_module(module), "__path__"):
+        # Re-exported names are documented once, in the module that defines them.
+        return f"{title}.. automodule:: {module}\n   :no-members:\n\n"
     return f"{title}.. automodule:: {module}\n\n"
 
 

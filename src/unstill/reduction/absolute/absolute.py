@@ -11,7 +11,7 @@ import numpy as np
 from unstill.errors import InputError, UnstillWarning
 from unstill.maps import IntensityMap
 from unstill.reduction.absolute.cell_contents import CellContents
-from unstill.shapes import Float, Hkl
+from unstill.shapes import Float, Num
 
 S_MAX = 0.7
 """1/d (Å⁻¹) up to which scattering is added up."""
@@ -38,7 +38,7 @@ class Bragg:
         unit of the map.
     """
 
-    hkl: Hkl
+    hkl: Num[np.ndarray, "n 3"]
     f_squared: Float[np.ndarray, " n"]
     absolute: bool = True
 
