@@ -35,5 +35,4 @@ napoleon_google_docstring = False
 napoleon_use_rtype = False
 python_use_unqualified_type_names = True
 # Pages must build without a network; MathJax is only a script tag in the built page.
-# Rooms have words in common (a Plane of a map, a Plane of knots): such a type is named without a link.
-suppress_warnings = ["myst.strikethrough", "ref.python"]
+suppress_warnings = ["myst.strikethrough"]

@@ -153,6 +153,7 @@ def test_bragg_peaks_of_a_model(tmp_path):
         ([*CELL, "--wrong-background", "exposure=2"], 2, "--background"),
         ([*CELL, "--beam-trip", "x"], 2, "--beam-trip"),
         ([*CELL, "--beam-trip", "40"], 2, "--beam-trip"),
+        ([*CELL, "--stills", "2", "--drift", "0.1"], 2, "of a sweep"),
         ([*CELL, "--distance-error", "-200"], 2, "--distance-error"),
         ([*CELL[:4], "--detector", "kodak"], 1, "unknown detector"),
         (["--unit-cell", "41,42,57", "--space-group", "P 43 21 2"], 1, "space group"),

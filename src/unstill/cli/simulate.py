@@ -29,6 +29,9 @@ _FORMATS = ("cbf", "eiger", "tiff")
 _BACKGROUND_FRAMES = 20
 """Frames without crystal for stills: their background is better known than one of them."""
 
+_ONE_SWEEP = (40, 0.0, 0.1, 0.0)
+"""Frames, phi_start, phi_step and drift where nothing else is said."""
+
 
 def register(app: typer.Typer) -> None:
     """Add ``unstill simulate`` to the command line."""
@@ -65,13 +68,13 @@ def images(
         float | None,
         typer.Option(callback=positive, help="Largest count. [default: of the detector]"),
     ] = None,
-    frames: Annotated[int, typer.Option(min=1, help="Frames of the sweep.")] = 40,
-    phi_start: Annotated[float, typer.Option(help="Degrees.")] = 0.0,
-    phi_step: Annotated[float, typer.Option(help="Degrees a frame.")] = 0.1,
+    frames: Annotated[int, typer.Option(min=1, help="Frames of the sweep.")] = _ONE_SWEEP[0],
+    phi_start: Annotated[float, typer.Option(help="Degrees.")] = _ONE_SWEEP[1],
+    phi_step: Annotated[float, typer.Option(help="Degrees a frame.")] = _ONE_SWEEP[2],
     exposure: Annotated[float, typer.Option(callback=positive, help="Seconds a frame.")] = 0.1,
     drift: Annotated[
         float, typer.Option(min=0, help="Degrees that the orientation wanders in the sweep.")
-    ] = 0.0,
+    ] = _ONE_SWEEP[3],
     mosaicity: Annotated[float, typer.Option(min=0, help="Degrees.")] = 0.05,
     mean_counts: Annotated[
         float, typer.Option(callback=positive, help="Diffuse photons a pixel and a frame.")
@@ -157,6 +160,8 @@ def images(
         raise typer.BadParameter(f"--format must be one of {', '.join(_FORMATS)}")
     if phi_step == 0:
         raise typer.BadParameter("--phi-step must not be 0; use --stills for stills")
+    if stills and (frames, phi_start, phi_step, drift) != _ONE_SWEEP:
+        raise typer.BadParameter("--frames, --phi-start, --phi-step and --drift are of a sweep")
     wrong = wrong_background_of(wrong_background)
     if wrong is not None and not background:
         raise typer.BadParameter("--wrong-background needs --background")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unstill.reduction.scaling.basis import Knots, Plane
+from unstill.reduction.scaling.basis import Knots, PanelKnots
 from unstill.reduction.scaling.penalty import plane_differences, second_differences
 
 numbers = st.floats(-50, 50)
@@ -31,7 +31,7 @@ def test_hats_sum_to_one_and_reproduce_straight_lines(n_first, n_second, positio
 @given(st.tuples(numbers, numbers, numbers), st.integers(2, 6), st.integers(2, 6))
 def test_a_plane_of_knots_reproduces_planes(slopes, n_x, n_y):
     a, b, c = slopes
-    plane = Plane(
+    plane = PanelKnots(
         Knots.spanning([0.0, 0.0], [100.0, 50.0], [n_x, 2]),
         Knots.spanning([0.0, 0.0], [80.0, 20.0], [n_y, 3]),
     )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import make
 
-from unstill.reduction.scaling.basis import Knots, Plane
+from unstill.reduction.scaling.basis import Knots, PanelKnots
 from unstill.reduction.scaling.component import Component
 from unstill.reduction.scaling.gauge import gauge_of, lowest_floor
 from unstill.reduction.scaling.model import ScaleModel
@@ -18,7 +18,7 @@ def component(name, n_static, counts, rng):
     track = Knots.spanning(np.zeros(len(counts)), np.full(len(counts), 90.0), counts)
     line = Knots.spanning([0.05], [0.5], [n_static]) if name == "c" else None
     side = Knots.spanning([0.0], [1000.0], [n_static])
-    plane = Plane(side, side) if name in "ad" else None
+    plane = PanelKnots(side, side) if name in "ad" else None
     part = Component(
         name, np.zeros(0), plane=plane, line=line, track=None if name == "d" else track
     )

@@ -17,7 +17,7 @@ from unstill.crystal.reindexing import (
 from unstill.crystal.same_lattice import same_lattice
 from unstill.crystal.symmetry import index_operations
 from unstill.errors import InputError
-from unstill.reduction.crystals.crystal_tables import Agreement, CrystalTable, Pool
+from unstill.reduction.crystals.crystal_tables import CrystalAgreement, CrystalTable, Pool
 from unstill.reduction.crystals.reindex import index_matrix, moved_crystal
 from unstill.reduction.merging.halves import splitmix64
 from unstill.reduction.merging.representatives import packed, representatives
@@ -49,7 +49,7 @@ class IndexingOfCrystal:
     """
 
     operator: ReindexOperator
-    agreement: Agreement | None
+    agreement: CrystalAgreement | None
     margin: float
     decided: bool
 
@@ -271,7 +271,7 @@ def _polished(
     keys: list[list[np.ndarray]],
     chosen: np.ndarray,
     anchor: int,
-) -> tuple[np.ndarray, list[list[Agreement]]]:
+) -> tuple[np.ndarray, list[list[CrystalAgreement]]]:
     """Improve against all others together; and the agreement of every candidate."""
     chosen = chosen.copy()
     for _ in range(5):
@@ -287,12 +287,12 @@ def _polished(
 
 def _against_others(
     tables: Sequence[CrystalTable], keys: list[list[np.ndarray]], chosen: np.ndarray
-) -> list[list[Agreement]]:
+) -> list[list[CrystalAgreement]]:
     own = [of_crystal[number] for of_crystal, number in zip(keys, chosen, strict=True)]
     pool = Pool.numbered(tables, own)
     every = np.unique(np.concatenate(own))
     weighted, precision = pool.weighted.copy(), pool.precision.copy()
-    found: list[list[Agreement]] = []
+    found: list[list[CrystalAgreement]] = []
     for i, table in enumerate(tables):
         # All but this crystal, in the indexing that the others have; put back afterwards.
         mine = pool.voxel[i]
@@ -311,7 +311,11 @@ def _against_others(
 
 
 def _judged(
-    candidates: Sequence[ReindexOperator], number: int, found: list[Agreement], *, is_anchor: bool
+    candidates: Sequence[ReindexOperator],
+    number: int,
+    found: list[CrystalAgreement],
+    *,
+    is_anchor: bool,
 ) -> IndexingOfCrystal:
     best = found[number]
     others = [one for i, one in enumerate(found) if i != number and np.isfinite(one.cc)]

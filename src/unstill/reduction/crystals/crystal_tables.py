@@ -67,7 +67,7 @@ class CrystalTable:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class CrystalAgreement:
     """Correlation of two crystals, or of one with others.
 
     Parameters
@@ -246,7 +246,7 @@ def table_of(merged: Merged) -> CrystalTable:
 
 def agreement(
     u_one: np.ndarray, p_one: np.ndarray, u_other: np.ndarray, p_other: np.ndarray
-) -> Agreement:
+) -> CrystalAgreement:
     """Return how well values at common voxels agree, and how well they should."""
     n = len(u_one)
     f_one, f_other = p_one / (1 + p_one), p_other / (1 + p_other)
@@ -255,9 +255,11 @@ def agreement(
     size = float(np.sqrt((one @ one) * (other @ other)))
     promised = float(np.sqrt(f_one.sum() * f_other.sum()))
     if n < 3 or size <= 0 or promised <= 0:
-        return Agreement(float("nan"), float("nan"), 0.0, n)
+        return CrystalAgreement(float("nan"), float("nan"), 0.0, n)
     cc = float(one @ other) / size
-    return Agreement(cc, float((1 - cc**2) / np.sqrt(n - 2)), float(f_one @ f_other) / promised, n)
+    return CrystalAgreement(
+        cc, float((1 - cc**2) / np.sqrt(n - 2)), float(f_one @ f_other) / promised, n
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -299,7 +301,7 @@ class Pool:
             precision[voxel[i]] += tables[i].precision
         return cls(voxel, weighted, precision)
 
-    def against(self, table: CrystalTable, number: int, *, member: bool) -> Agreement:
+    def against(self, table: CrystalTable, number: int, *, member: bool) -> CrystalAgreement:
         """Agreement of a crystal with the others in the pool, itself left out if a member."""
         place = self.voxel[number]
         weighted, precision = self.weighted[place], self.precision[place]

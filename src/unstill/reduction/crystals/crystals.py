@@ -14,7 +14,12 @@ from scipy.spatial.distance import squareform
 from unstill.crystal import Crystal
 from unstill.crystal.same_lattice import CELL_TOLERANCE
 from unstill.errors import InputError
-from unstill.reduction.crystals.crystal_tables import Agreement, CrystalTable, Pool, agreement
+from unstill.reduction.crystals.crystal_tables import (
+    CrystalAgreement,
+    CrystalTable,
+    Pool,
+    agreement,
+)
 from unstill.reduction.merging.representatives import packed
 
 MAX_PAIRWISE = 40
@@ -70,7 +75,7 @@ class CrystalVerdict:
     kept: bool
     reason: str
     cell_difference: float
-    agreement: Agreement | None
+    agreement: CrystalAgreement | None
     n_rows: int
 
 
@@ -87,7 +92,7 @@ class CrystalChoice:
     """
 
     verdicts: tuple[CrystalVerdict, ...]
-    pairs: dict[tuple[int, int], Agreement] = field(default_factory=dict)
+    pairs: dict[tuple[int, int], CrystalAgreement] = field(default_factory=dict)
 
     @property
     def kept(self) -> tuple[int, ...]:
@@ -249,7 +254,7 @@ def _alike(
     members: list[int],
     options: CrystalOptions,
     weight: np.ndarray,
-) -> tuple[list[int], dict[tuple[int, int], Agreement]]:
+) -> tuple[list[int], dict[tuple[int, int], CrystalAgreement]]:
     if len(members) == 1:
         return members, {}
     if len(members) > MAX_PAIRWISE:
@@ -278,7 +283,7 @@ def _typical(likeness: Sequence[float]) -> float:
 
 def _pairs(
     tables: Sequence[CrystalTable], members: Sequence[int]
-) -> dict[tuple[int, int], Agreement]:
+) -> dict[tuple[int, int], CrystalAgreement]:
     keys = {i: packed(tables[i].index) for i in members}
     found = {}
     for place, i in enumerate(members):
@@ -314,7 +319,7 @@ def _verdicts(
     names: Sequence[str],
     by_cell: list[int],
     kept: list[int],
-    pairs: dict[tuple[int, int], Agreement],
+    pairs: dict[tuple[int, int], CrystalAgreement],
 ) -> tuple[CrystalVerdict, ...]:
     middle = np.median([cells[i].unit_cell for i in kept], axis=0)
     a, b, c, alpha, beta, gamma = (float(value) for value in middle)
@@ -344,7 +349,7 @@ def _cell_reason(difference: float, constant: str) -> str:
     return f"cell differs by {np.degrees(difference):.1f} degrees in {constant}"
 
 
-def _intensity_reason(found: Agreement, among: float, n_kept: int) -> str:
+def _intensity_reason(found: CrystalAgreement, among: float, n_kept: int) -> str:
     figures = f"CC {found.cc:.2f} ± {found.error:.2f} on {found.n} voxels"
     if n_kept == 1:
         return (
@@ -360,7 +365,7 @@ def _intensity_reason(found: Agreement, among: float, n_kept: int) -> str:
 def _among(
     tables: Sequence[CrystalTable],
     kept: list[int],
-    pairs: dict[tuple[int, int], Agreement],
+    pairs: dict[tuple[int, int], CrystalAgreement],
     pool: Pool,
 ) -> float:
     """Median CC between kept crystals: each with the others together."""

@@ -7,10 +7,15 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from unstill.errors import InputError
+from unstill.reduction.scaling.options import ScaleOptions
 
 
 def _is(default: Any, meaning: str, unit: str = "") -> Any:
     return field(default=default, metadata={"meaning": meaning, "unit": unit})
+
+
+_SCALE = ScaleOptions()
+"""Whose defaults are those of a reduction, except for the surfaces that are fitted."""
 
 
 @dataclass(frozen=True)
@@ -115,28 +120,30 @@ class ScaleParameters:
     detector: Literal["on", "off", "auto"] = _is(
         "off", "d, response of the detector against position; auto tries it"
     )
-    b_phi: float = _is(1.0, "distance of the knots of b", "degrees")
-    b_alpha: float = _is(1.0, "smoothness of b")
-    a_xy: int = _is(20, "knots of a along each side of the detector")
-    a_phi: float = _is(5.0, "distance of the knots of a along the rotation", "degrees")
-    a_alpha_xy: float = _is(10.0, "smoothness of a on the detector")
-    a_alpha_phi: float = _is(1.0, "smoothness of a along the rotation")
-    c_s: int = _is(31, "knots of c in 1/d")
-    c_phi: float = _is(2.5, "distance of the knots of c along the rotation", "degrees")
-    c_alpha_s: float = _is(1.0, "smoothness of c in 1/d")
-    c_alpha_phi: float = _is(1.0, "smoothness of c along the rotation")
-    c_ridge: float = _is(1e-3, "how strongly c is held at 0")
-    d_xy: int = _is(200, "knots of d along each side of the detector")
-    d_alpha: float = _is(1.0, "smoothness of d")
-    min_rows: int = _is(40, "observations that a knot needs")
-    precision: float = _is(0.02, "relative standard error that a knot may have")
+    b_phi: float = _is(_SCALE.b_phi, "distance of the knots of b", "degrees")
+    b_alpha: float = _is(_SCALE.b_alpha, "smoothness of b")
+    a_xy: int = _is(_SCALE.a_xy, "knots of a along each side of the detector")
+    a_phi: float = _is(_SCALE.a_phi, "distance of the knots of a along the rotation", "degrees")
+    a_alpha_xy: float = _is(_SCALE.a_alpha_xy, "smoothness of a on the detector")
+    a_alpha_phi: float = _is(_SCALE.a_alpha_phi, "smoothness of a along the rotation")
+    c_s: int = _is(_SCALE.c_s, "knots of c in 1/d")
+    c_phi: float = _is(_SCALE.c_phi, "distance of the knots of c along the rotation", "degrees")
+    c_alpha_s: float = _is(_SCALE.c_alpha_s, "smoothness of c in 1/d")
+    c_alpha_phi: float = _is(_SCALE.c_alpha_phi, "smoothness of c along the rotation")
+    c_ridge: float = _is(_SCALE.c_ridge, "how strongly c is held at 0")
+    d_xy: int = _is(_SCALE.d_xy, "knots of d along each side of the detector")
+    d_alpha: float = _is(_SCALE.d_alpha, "smoothness of d")
+    min_rows: int = _is(_SCALE.min_rows, "observations that a knot needs")
+    precision: float = _is(_SCALE.precision, "relative standard error that a knot may have")
     outlier_sigma: float = _is(
         6.0, "observations farther from their mates are left out, both ways; 0 keeps all", "sigma"
     )
-    reject_bad_ranges: bool = _is(False, "leave out bad ranges of frames; they are named anyway")
-    max_rows: int = _is(250_000, "observations that the surfaces are fitted to, about")
-    max_rounds: int = _is(8, "rounds of fit, error model and outliers")
-    tolerance: float = _is(2e-3, "relative change of the scales that ends the rounds")
+    reject_bad_ranges: bool = _is(
+        _SCALE.reject_bad_ranges, "leave out bad ranges of frames; they are named anyway"
+    )
+    max_rows: int = _is(_SCALE.max_rows, "observations that the surfaces are fitted to, about")
+    max_rounds: int = _is(_SCALE.max_rounds, "rounds of fit, error model and outliers")
+    tolerance: float = _is(_SCALE.tolerance, "relative change of the scales that ends the rounds")
 
 
 @dataclass(frozen=True)

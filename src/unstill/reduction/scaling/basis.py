@@ -114,7 +114,7 @@ class Knots:
 
 
 @dataclass(frozen=True, eq=False)
-class Plane:
+class PanelKnots:
     """A grid of knots on each panel; the number of a knot runs along y fastest.
 
     Parameters
@@ -170,7 +170,7 @@ class Plane:
         return self.x.to_arrays(f"{prefix}_x") | self.y.to_arrays(f"{prefix}_y")
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray], prefix: str) -> Plane:
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], prefix: str) -> PanelKnots:
         """Make a plane from its arrays."""
         return cls(
             Knots.from_arrays(arrays, f"{prefix}_x"), Knots.from_arrays(arrays, f"{prefix}_y")

@@ -10,7 +10,7 @@ import numpy as np
 
 from unstill.errors import InputError
 from unstill.maps.observations import Observations
-from unstill.reduction.scaling.basis import Knots, Located, Plane, tensor
+from unstill.reduction.scaling.basis import Knots, Located, PanelKnots, tensor
 from unstill.shapes import Float
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Component:
 
     name: str
     values: Float[np.ndarray, " n_knots"]
-    plane: Plane | None = None
+    plane: PanelKnots | None = None
     line: Knots | None = None
     track: Knots | None = None
 
@@ -104,7 +104,7 @@ class Component:
         return cls(
             name,
             np.asarray(arrays[f"{name}_values"], dtype=float),
-            plane=Plane.from_arrays(arrays, f"{name}_plane") if has["plane"] else None,
+            plane=PanelKnots.from_arrays(arrays, f"{name}_plane") if has["plane"] else None,
             line=Knots.from_arrays(arrays, f"{name}_line") if has["line"] else None,
             track=Knots.from_arrays(arrays, f"{name}_track") if has["track"] else None,
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from unstill.reduction.scaling.basis import Knots, Plane
+from unstill.reduction.scaling.basis import Knots, PanelKnots
 from unstill.reduction.scaling.component import Component
 from unstill.reduction.scaling.options import ScaleOptions
 from unstill.reduction.scaling.rows import VoxelRows
@@ -142,9 +142,9 @@ def _track(extent: Extent, step: float, supported: np.ndarray) -> Knots:
     return Knots.spanning(extent.phi[:, 0], extent.phi[:, 1], count.astype(np.int64))
 
 
-def _plane(extent: Extent, side: np.ndarray) -> Plane:
+def _plane(extent: Extent, side: np.ndarray) -> PanelKnots:
     count = np.maximum(np.round(side), 1).astype(np.int64)
-    return Plane(
+    return PanelKnots(
         Knots.spanning(extent.x[:, 0], extent.x[:, 1], count),
         Knots.spanning(extent.y[:, 0], extent.y[:, 1], count),
     )

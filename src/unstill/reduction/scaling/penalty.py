@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unstill.reduction.scaling.basis import Knots, Plane
+from unstill.reduction.scaling.basis import Knots, PanelKnots
 from unstill.reduction.scaling.component import Component
 from unstill.reduction.scaling.options import ScaleOptions
 from unstill.shapes import Float, Int
@@ -101,7 +101,7 @@ def second_differences(knots: Knots) -> sparse.csr_array:
     return matrix
 
 
-def plane_differences(plane: Plane) -> sparse.csr_array:
+def plane_differences(plane: PanelKnots) -> sparse.csr_array:
     """Return second differences along x and along y of each panel, one below the other.
 
     A graph Laplacian, which mdx2 has here, penalises slopes at the edges; these
@@ -137,10 +137,12 @@ def _along_track(n_static: int, track: Knots, alpha: float) -> list[Roughness]:
     ]
 
 
-def _over_static(static: Plane | Knots, track: Knots | None, alpha: float) -> list[Roughness]:
+def _over_static(static: PanelKnots | Knots, track: Knots | None, alpha: float) -> list[Roughness]:
     from scipy import sparse
 
-    rough = plane_differences(static) if isinstance(static, Plane) else second_differences(static)
+    rough = (
+        plane_differences(static) if isinstance(static, PanelKnots) else second_differences(static)
+    )
     if rough.nnz == 0:
         return []
     sweep = track.key_of_knot if track is not None else np.zeros(1, dtype=np.int64)

@@ -16,7 +16,7 @@ from unstill.weighting.backends import Backend
 from unstill.weighting.problems import Problems
 
 Loss = Callable[[Any, Any, Any, Any], Any]
-"""loss(x, y, weight, s): calculated and observed intensities, weights and 1/d → a number."""
+"""``loss(x, y, weight, s)`` of calculated and observed intensities, weights and 1/d, a number."""
 
 
 @dataclass(frozen=True, eq=False)
