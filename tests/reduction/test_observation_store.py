@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import numpy as np
 import pytest
 from small_sweep import poisson_source, small_experiment
 
-from unstill.errors import FormatError, InputError
+from unstill.errors import FormatError, InputError, OutputError
 from unstill.reduction.integration.blocks import Block
 from unstill.reduction.integration.integrate import integrate_block
 from unstill.reduction.integration.observation_store import n_slabs_of, read_block, write_block
@@ -79,3 +83,26 @@ def test_no_rows_and_wrong_slabs(rows, tmp_path):
     assert len(read_block(path, 1)) == 0
     with pytest.raises(InputError, match="do not fit"):
         write_block(path, rows, np.zeros(3, int))
+
+
+def test_threads_write_files_of_one_name_in_their_own_folders(rows, tmp_path):
+    def write(number):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        write_block(folder / "coarse.h5", rows, np.zeros(len(rows), int))
+        return len(read_block(folder / "coarse.h5"))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(write, range(16))) == [len(rows)] * 16
+
+
+def test_a_full_disk_leaves_no_file_and_no_noise(rows, tmp_path, monkeypatch, capfd):
+    def full(self, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match="could not be written") as caught:
+        write_block(tmp_path / "coarse.h5", rows, np.zeros(len(rows), int))
+    assert "No space left" in str(caught.value)
+    assert not list(tmp_path.iterdir())
+    assert capfd.readouterr().err == ""

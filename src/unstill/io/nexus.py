@@ -132,8 +132,9 @@ def writing_hdf5(path: Path) -> Iterator[h5py.File]:
     """
     # Since format 1.10 the structure of a file carries checksums too: damage is noticed, where
     # older layouts let the library walk off into foreign memory.
+    # By its whole path: two files of one name, open in two threads, would be taken for one.
     with h5py.File(
-        path.name,
+        path.absolute(),
         "w",
         driver="core",
         backing_store=False,

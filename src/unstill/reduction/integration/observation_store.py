@@ -30,6 +30,7 @@ import numpy as np
 from unstill.crystal import Crystal
 from unstill.errors import FormatError, InputError
 from unstill.io.atomic import atomic_path
+from unstill.io.nexus import writing_hdf5
 from unstill.maps.observations import COLUMNS, Observations, concatenate
 
 FORMAT, VERSION = "unstill observations", 1
@@ -89,7 +90,7 @@ def write_block(
         )
     order = np.argsort(slabs, kind="stable")[np.count_nonzero(slabs < 0) :]
     starts = np.searchsorted(slabs[order], np.arange(n + 1))
-    with atomic_path(Path(path)) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(Path(path)) as temporary, writing_hdf5(temporary) as file:
         file.attrs.update({"format": FORMAT, "version": VERSION})
         file.create_group("entry").attrs["about"] = json.dumps(_about(observations))
         rows = file.create_group("rows")
