@@ -7,11 +7,9 @@ import re
 import numpy as np
 import pytest
 
-from unstill.reduction.survey.frame_statistics import FrameStatistics
 from unstill.report.clouds import Cloud, cloud_plot
 from unstill.report.heat import HeatPanel, heat_maps
 from unstill.report.lines import Line, LinePanel, line_panels
-from unstill.workflows.reduce_report.damage import relative_b
 
 
 def texts(svg: str) -> str:
@@ -67,35 +65,3 @@ def test_a_cloud_has_three_projections_and_an_ellipse_each(n: int) -> None:
         names=("h", "k", "l"), unit="r.l.u.", name="c", title="cloud",
     )  # fmt: skip
     assert texts(svg).count("r.l.u.") == 6
-
-
-def frames_with_b(b_end: float) -> tuple[FrameStatistics, np.ndarray]:
-    n, edges = 40, np.linspace(0.05, 0.6, 12)
-    s_squared = ((edges[1:] + edges[:-1]) / 2) ** 2
-    b = np.linspace(0, b_end, n)
-    gain = 1 + 0.3 * np.sin(np.arange(n))
-    rate = gain[:, None] * np.exp(-b[:, None] * s_squared / 2) * np.linspace(9, 1, 11)
-    pixels = np.full(rate.shape, 1000)
-    zero = np.zeros(n, int)
-    statistics = FrameStatistics(
-        np.arange(n), np.arange(n) * 0.5, *(zero,) * 4, zero, pixels.sum(1), rate.sum(1) * 1000,
-        pixels, rate * 1000,
-    )  # fmt: skip
-    return statistics, edges
-
-
-@pytest.mark.parametrize("b_end", [0.0, 3.0, -1.0])
-def test_the_growth_of_b_is_found_whatever_the_beam_does(b_end: float) -> None:
-    found = relative_b(*frames_with_b(b_end))
-    assert found is not None
-    phi, b = found
-    assert len(phi) == 40
-    np.testing.assert_allclose(b, np.linspace(0, b_end, 40), atol=1e-9)
-
-
-def test_too_few_photons_tell_no_b() -> None:
-    statistics, edges = frames_with_b(1.0)
-    from dataclasses import replace
-
-    poor = replace(statistics, shell_photons=statistics.shell_photons / 1e6)
-    assert relative_b(poor, edges) is None

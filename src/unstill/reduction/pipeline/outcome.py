@@ -16,6 +16,7 @@ from unstill.reduction.survey.peaks_found import PeaksFound
 
 if TYPE_CHECKING:
     from unstill.reduction.background.background import Background
+    from unstill.reduction.scaling.damage import Decay
     from unstill.reduction.scaling.scale import ScaleResult
 
 
@@ -100,6 +101,8 @@ class Outcome:
         Which crystals were kept, and why others were not.
     scale
         Scales, outliers and error model.
+    decay
+        Relative B factor along each sweep that is long enough.
     rows
         Centroids of the observations, to show where outliers lie.
     merged, statistics
@@ -114,6 +117,7 @@ class Outcome:
     sweeps: tuple[SweepOutcome, ...]
     crystals: Any = None
     scale: ScaleResult | None = None
+    decay: tuple[Decay, ...] = ()
     merged: Merged | None = None
     statistics: MergingStatistics | None = None
     outliers: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -160,6 +164,16 @@ class Outcome:
             found["statistics"] = self.statistics.as_dict()
         if self.scale is not None:
             found["error_model"] = vars(self.scale.error_model)
+            found["decay"] = [
+                {
+                    "name": self.sweeps[one.sweep].name,
+                    "rate": one.rate,
+                    "rate_sigma": one.rate_sigma,
+                    "significant": one.significant,
+                }
+                for one in self.decay
+            ]
+            found["bad_ranges"] = [vars(one) for one in self.scale.bad_ranges]
             found["scaled"] = [part.name for part in self.scale.model.components]
         if self.crystals is not None:
             found["crystals"] = self.crystals.choice.as_dict()

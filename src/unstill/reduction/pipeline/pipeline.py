@@ -136,7 +136,7 @@ def _outcome(run: Run, done: tuple[str, ...], outputs: dict[str, Path]) -> Outco
         found = replace(found, crystals=choice, sweeps=crystal_steps.judged(sweeps, choice))
     if "scale" in done:
         scaled = result_of(run, "scale")
-        found = replace(found, scale=scaled.result, outliers=scaled.outliers)
+        found = replace(found, scale=scaled.result, outliers=scaled.outliers, decay=scaled.decay)
     if "merge" in done:
         found = replace(found, merged=result_of(run, "merge"))
     if "fine" in done:

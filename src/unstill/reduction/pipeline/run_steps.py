@@ -21,8 +21,10 @@ from unstill.reduction.merging.merged import Merged
 from unstill.reduction.merging.statistics import MergingStatistics, merging_statistics
 from unstill.reduction.pipeline.crystal_steps import pool_of
 from unstill.reduction.pipeline.run import Run, remember
+from unstill.reduction.pipeline.scale_findings import find_decay, tell
 from unstill.reduction.pipeline.steps import step_named
 from unstill.reduction.pipeline.sweep_steps import obtain_result, result_of
+from unstill.reduction.scaling.damage import Decay
 from unstill.reduction.scaling.options import ScaleOptions
 from unstill.reduction.scaling.scale import ScaleResult, scale_pool
 
@@ -41,11 +43,14 @@ class Scaled:
         Columns of the observations that were left out; the worst of too many.
     left_out
         ``(n, 6)`` sweep, block, panel and voxel of all of them.
+    decay
+        Of each sweep that is long enough.
     """
 
     result: ScaleResult
     outliers: dict[str, np.ndarray]
     left_out: np.ndarray
+    decay: tuple[Decay, ...] = ()
 
 
 def scale(run: Run) -> Scaled:
@@ -55,8 +60,9 @@ def scale(run: Run) -> Scaled:
         given = dict(vars(run.parameters.scale))
         given["outlier_sigma"] = given["outlier_sigma"] or None
         seen: list[dict[str, np.ndarray]] = []
+        pool = pool_of(run)
         result = scale_pool(
-            pool_of(run),
+            pool,
             ScaleOptions(**given),
             seed=run.parameters.seed,
             watch=lambda rows, why, off: seen.append(_left_out(rows, why, off)),
@@ -67,7 +73,9 @@ def scale(run: Run) -> Scaled:
         # In an order that does not depend on how the rows were cut.
         order = np.lexsort((*left_out.T, -np.abs(np.nan_to_num(table["residual"]))))
         worst = {name: column[order[:_MOST_OUTLIERS]] for name, column in table.items()}
-        return Scaled(result, worst, left_out)
+        decay = find_decay(pool, result, run.parameters.seed)
+        tell(run, result, decay)
+        return Scaled(result, worst, left_out, decay)
 
     found: Scaled = obtain_result(run, "scale", -1, make)
     return found

@@ -58,7 +58,7 @@ STEPS: tuple[Step, ...] = (
         ("crystals", "seed"),
         ("integrate",),
     ),
-    Step("scale", "scale observations", 4, ("scale", "seed"), ("crystals",)),
+    Step("scale", "scale observations", 5, ("scale", "seed"), ("crystals",)),
     Step("merge", "merge observations", 1, ("merge.symmetry", "seed"), ("scale",)),
     Step("statistics", "judge the map", 1, ("merge.shells", *_LIMITS), ("merge",)),
     Step("map", "write the map", 1, ("map",), ("merge", "statistics")),

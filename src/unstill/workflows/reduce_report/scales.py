@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from unstill.reduction.pipeline.outcome import Outcome, SweepOutcome
+from unstill.reduction.pipeline.outcome import Outcome
 from unstill.reduction.scaling.component import Component
 from unstill.report.blocks import Block, FigureBlock, Prose
 from unstill.report.heat import HeatPanel, heat_maps
 from unstill.report.lines import Line, LinePanel, line_panels
 from unstill.report.numbers import signed
-from unstill.workflows.reduce_report.damage import relative_b
 
 _MOST_ANGLES = 4
 _NAMES = {"a": "absorption", "b": "scale", "c": "offset", "d": "detector response"}
@@ -51,46 +50,62 @@ def _words(found: Outcome) -> str:
 
 
 def _curve(found: Outcome, b: Component) -> FigureBlock:
+    """Scale, decay and disagreement against the angle; or one scale a crystal."""
     assert b.track is not None
+    assert found.scale is not None
     values = np.exp(b.values)
-    scales, damage = [], []
+    scales = []
     for number, sweep in enumerate(found.sweeps[: b.track.n_keys]):
-        if not sweep.used or not sweep.n_frames:
-            continue
-        first, count = int(b.track.offset[number]), int(b.track.count[number])
-        label = sweep.name if len(found.sweeps) > 1 else ""
-        scales.append(_line(label, b.track.positions(number), values[first : first + count]))
-        if (fallen := _damage(sweep)) is not None:
-            damage.append(_line(label, *fallen))
-    panels = [LinePanel("Scale b", "φ (°)", "b", scales, level=1.0)]
-    if damage:
-        panels.append(LinePanel("Radiation damage", "φ (°)", "relative B (Å²)", damage, level=0.0))
+        if sweep.used and sweep.n_frames:
+            first, count = int(b.track.offset[number]), int(b.track.count[number])
+            x, y = b.track.positions(number), values[first : first + count]
+            scales.append(_line(_label(found, number), x, y))
     if len(found.sweeps) > 12 and all(len(line.x) == 1 for line in scales):
-        places = np.arange(1, len(scales) + 1.0)
-        one = np.array([line.y[0] for line in scales])
-        panels = [LinePanel("Scale b", "crystal", "b", [Line("", places, one, dots=True)], 1.0)]
+        return _of_crystals(scales)
+    panels = [LinePanel("Scale b", "φ (°)", "b", scales, level=1.0)]
+    decay = [_line(_label(found, one.sweep), one.phi, one.relative_b) for one in found.decay]
+    if decay:
+        panels.append(LinePanel("Decay", "φ (°)", "relative B (Å²)", decay, level=0.0))
+    blocks = found.scale.blocks
+    misfit = []
+    for number in np.unique(blocks.sweep):
+        own = blocks.sweep == number
+        misfit.append(_line(_label(found, int(number)), blocks.phi[own], blocks.chi2[own]))
+    panels.append(LinePanel("Disagreement", "φ (°)", "mean square (σ²)", misfit, level=1.0))
     return FigureBlock(
-        line_panels(panels, name="scale-b", title="Scale and radiation damage"),
-        "Left: the scale of each sweep against the rotation angle. Right: fall of the scattering "
-        "at high resolution, as the B-factor that takes the start of the sweep to each angle."
-        if len(panels) > 1
-        else "The scale of each sweep or crystal.",
-        "Good: a cloud within the spread of the beam. Bad: crystals far below (hit at the edge)."
-        if len(panels) == 1 and panels[0].xlabel == "crystal"
-        else "Good: a smooth curve, a B that stays within 1 Å² of zero. Bad: jumps (the beam was "
-        "lost, the crystal moved), a B that grows steadily (damage: leave the end out).",
+        line_panels(panels, name="scale-b", title="Scale, decay and disagreement"),
+        "The scale of each sweep against the rotation angle; the B-factor by which scaled "
+        "observations of part of a sweep fall faster with resolution than their mates; and the "
+        "mean squared difference of the observations of a block from their mates, in units of its "
+        "variance, each at most 36.",
+        "Good: smooth curves, a B that stays within 1 Å² of zero, a mean square near 1. Bad: "
+        "jumps (the beam was lost, the crystal moved), a B that grows steadily (radiation damage: "
+        "leave the end out), blocks far above the others.",
         panels=True,
     )
 
 
+def _of_crystals(scales: list[Line]) -> FigureBlock:
+    one = np.array([line.y[0] for line in scales])
+    line = Line("", np.arange(1, len(one) + 1.0), one, dots=True)
+    return FigureBlock(
+        line_panels(
+            [LinePanel("Scale b", "crystal", "b", [line], 1.0)],
+            name="scale-b",
+            title="Scale of each crystal",
+        ),
+        "The scale of each crystal.",
+        "Good: a cloud within the spread of the beam. Bad: crystals far below (hit at the edge).",
+        panels=True,
+    )
+
+
+def _label(found: Outcome, number: int) -> str:
+    return found.sweeps[number].name if len(found.sweeps) > 1 else ""
+
+
 def _line(label: str, x: np.ndarray, y: np.ndarray) -> Line:
     return Line(label, np.asarray(x, float), np.asarray(y, float))
-
-
-def _damage(sweep: SweepOutcome) -> tuple[np.ndarray, np.ndarray] | None:
-    if sweep.frames is None or sweep.shell_edges is None:
-        return None
-    return relative_b(sweep.frames, sweep.shell_edges)
 
 
 def _absorption(a: Component, found: Outcome) -> FigureBlock:
