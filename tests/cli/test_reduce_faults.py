@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "reduction"))
 from closed_loop import Simulated, simulate
 from test_reduce_verb import app
 
+from unstill.crystal import Crystal
 from unstill.simulation.faults import Faults, with_distance_error
 from unstill.simulation.recipe import Recipe
 from unstill.simulation.run import write_simulation
@@ -211,3 +212,36 @@ def test_a_wrong_detector_distance(tmp_path: Path) -> None:
     assert code == 0
     assert "wrong detector distance? The image headers say 200.00 mm" in told
     assert "208.00 mm" in told
+
+
+TETRAGONAL = Crystal((29.0, 29.0, 37.0, 90, 90, 90), "P 4 2 2")
+LONG = Recipe(
+    detector="tiny", distance=170.0, n_frames=60, phi_step=1.0, exposure_time=1.0,
+    mean_counts=20.0, seed=3,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("faults", "says"),
+    [
+        (Faults(), ""),
+        (Faults(decay=0.1), "radiation damage"),
+        (Faults(beam_trip=(30,)), "frames 31–31"),
+    ],
+)
+def test_what_the_scaled_observations_show_is_told(
+    tmp_path: Path, faults: Faults, says: str
+) -> None:
+    made = simulate(tmp_path, replace(LONG, faults=faults), crystal=TETRAGONAL)
+    code, _, answer = reduce(
+        made.expt, "--divisions", 2, 2, 2, "--d-min", 2.2, "-o", tmp_path / "out", until="scale"
+    )
+    assert code == 0
+    (decay,) = answer["decay"]
+    assert decay["significant"] == (faults.decay > 0)
+    # One second a degree.
+    assert decay["rate"] == pytest.approx(faults.decay, abs=0.02)
+    assert len(answer["bad_ranges"]) == len(faults.beam_trip)
+    told = [text for text in answer["warnings"] if "fades" in text or "do not fit" in text]
+    assert len(told) == (1 if says else 0)
+    assert says in "".join(told)

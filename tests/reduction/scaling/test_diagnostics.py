@@ -34,7 +34,7 @@ def test_decay_with_resolution_is_measured(truth):
     damaged = counted(truth, np.exp(-rate * rows.phi * rows.s**2 / 2))
     result = scale_observations(damaged, ONLY_SCALE)
     none, some = radiation_damage(damaged, result.model, result.rejected)
-    assert some.rate == pytest.approx(0.08, rel=0.25)
+    assert some.rate == pytest.approx(0.08, rel=0.1)
     assert some.significant
     assert not none.significant
     assert abs(none.rate) < 0.02

@@ -5,7 +5,9 @@ Scaled rows of a range of φ are compared with the other rows of their voxels:
 .. math:: \ln R(\varphi, s) = k(\varphi) - \Delta B(\varphi)\, s^2 / 2
 
 is the change of the intensity with resolution as a relative B factor (Å²),
-0 where the range scatters like the average of its mates. A trend of ΔB
+0 where the range scatters like the average of its mates. Many mates were measured
+at nearly the same φ and have decayed as much: what is found is taken off and the
+comparison made again, until nothing is left. A trend of ΔB
 with φ, at a constant dose rate, is damage. An offset c that was fitted is not
 taken off: it could hide the decay. One that is no decay bends ln R instead,
 and widens the error of ΔB.
@@ -13,7 +15,7 @@ and widens the error of ΔB.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,6 +32,8 @@ _NARROWEST = 2.0
 _FEWEST_BINS = 4
 _FEWEST_COUNTS = 100.0
 _SIGNIFICANT = 5.0
+_ROUNDS = 12
+_SMALL = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,13 +82,47 @@ def radiation_damage(
     table = rows.observations
     scale, _ = model.scale_and_offset(table)
     predicted = Prediction(table.exposure * scale, table.background)
+    sweeps = [int(k) for k in np.unique(table.sweep)]
+    first = _compared(rows, predicted, sweeps)
+    total, left = first, first
+    for _ in range(_ROUNDS):
+        if all(abs(one.rate) < _SMALL * one.rate_sigma for one in left.values()):
+            break
+        left = _compared(rows, _faded(rows, predicted, total), sweeps)
+        total = {k: _sum(total[k], left[k]) for k in total if k in left}
+    return [_with_errors(total[k], first[k]) for k in total]
+
+
+def _compared(rows: VoxelRows, predicted: Prediction, sweeps: list[int]) -> dict[int, Decay]:
+    """Compare each range of φ with the mates of its rows, once."""
     state = begin(rows, predicted)
     merged = merge_voxels(
         rows, predicted, expect(rows, state.merged), state.error_model, np.ones(len(rows))
     )
     others = _others(rows, State(predicted, state.expected, merged, state.error_model, state.kept))
-    found = [_of_sweep(rows, predicted, others, int(k)) for k in np.unique(table.sweep)]
-    return [decay for decay in found if decay is not None]
+    found = {k: _of_sweep(rows, predicted, others, k) for k in sweeps}
+    return {k: decay for k, decay in found.items() if decay is not None}
+
+
+def _faded(rows: VoxelRows, predicted: Prediction, decay: dict[int, Decay]) -> Prediction:
+    """Return expected counts with the decay that was found so far."""
+    table, exponent = rows.observations, np.zeros(len(rows))
+    for k, one in decay.items():
+        own = table.sweep == k
+        b = np.interp(table.phi[own], one.phi, one.relative_b)
+        exponent[own] = b * table.s[own] ** 2 / -2
+    return replace(predicted, effective=predicted.effective * np.exp(exponent))
+
+
+def _sum(decay: Decay, more: Decay) -> Decay:
+    b = decay.relative_b + np.interp(decay.phi, more.phi, more.relative_b)
+    return replace(decay, relative_b=b, rate=decay.rate + more.rate)
+
+
+def _with_errors(total: Decay, first: Decay) -> Decay:
+    """Errors grow as the decay did when that of the mates was taken off."""
+    gain = float(np.clip(total.rate / first.rate, 1.0, 10.0)) if first.rate else 1.0
+    return replace(total, sigma=gain * first.sigma, rate_sigma=gain * first.rate_sigma)
 
 
 def _others(rows: VoxelRows, state: State) -> np.ndarray:
