@@ -1,0 +1,1 @@
+"""A multiconformer model becomes an ensemble with the same populations."""

@@ -1,0 +1,1 @@
+"""An ensemble becomes a multiconformer model: states, occupancies, labels."""
