@@ -79,11 +79,12 @@ class Multiconformer:
     crystal: Crystal | None = None
     stated: bool = True
     carried: object = None
-    source_row: Int[np.ndarray, " n_rows"] | None = None
+    source_row: Int[np.ndarray, " n_rows"] = None  # type: ignore[assignment]
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.source_row is None:
+        given: np.ndarray | None = self.source_row
+        if given is None:
             object.__setattr__(self, "source_row", np.full(self.n_rows, -1))
         self._check_rows()
         tree = self.tree
@@ -199,7 +200,7 @@ class Multiconformer:
             b_factor=self.b_factor[rows],
             u_aniso=None if self.u_aniso is None else self.u_aniso[rows],
             altloc_id=self.altloc_id[rows],
-            source_row=None if self.source_row is None else self.source_row[rows],
+            source_row=self.source_row[rows],
         )
 
     def _check_rows(self) -> None:
@@ -250,7 +251,7 @@ class Multiconformer:
 
 
 def numbered(*columns: np.ndarray) -> Int[np.ndarray, " n"]:
-    """Give the number of each row among the distinct rows of some columns, in order of appearance."""
+    """Number each row by the distinct rows of some columns, in order of appearance."""
     number = np.zeros(len(columns[0]), dtype=np.int64)
     for column in columns:
         inverse = np.unique(column, return_inverse=True)[1].reshape(-1)
