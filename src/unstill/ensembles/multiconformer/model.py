@@ -251,7 +251,7 @@ class Multiconformer:
 
 
 def numbered(*columns: np.ndarray) -> Int[np.ndarray, " n"]:
-    """Number each row by the distinct rows of some columns, in order of appearance."""
+    """Return the place of each row among the distinct rows of some columns, as they appear."""
     number = np.zeros(len(columns[0]), dtype=np.int64)
     for column in columns:
         inverse = np.unique(column, return_inverse=True)[1].reshape(-1)
