@@ -1,0 +1,217 @@
+"""M copies of equal weight with exact counts, and as few conflicts as any can have."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from unstill.ensembles.decode.cliques import LARGEST, CliqueTree, clique_tree, table_entries
+from unstill.ensembles.decode.counts import whole_counts
+from unstill.ensembles.decode.factors import Component, Factor
+from unstill.ensembles.decode.groups import EXCESS, Groups
+from unstill.ensembles.decode.integer import deal, least_cost, nearest_counts
+from unstill.ensembles.decode.shuffle import exchange_labels, total_cost
+from unstill.ensembles.multiconformer.tree import shortened
+from unstill.errors import InputError
+from unstill.shapes import Int
+
+_SWEEPS = 12
+_SWEEPS_UNPROVEN = 300
+_TRIES = 40
+
+
+@dataclass(frozen=True, eq=False)
+class Copies:
+    """Values of all groups in all copies.
+
+    Parameters
+    ----------
+    values
+        Value of each group in each copy.
+    counts
+        Copies in each state.
+    gap
+        Cost of all copies above the proven bound.
+    adjusted
+        States whose counts had to leave their population.
+    """
+
+    values: Int[np.ndarray, "n_groups n_members"]
+    counts: Int[np.ndarray, " n_states"]
+    gap: float
+    adjusted: tuple[str, ...]
+
+
+def least_conflicts(
+    groups: Groups,
+    parts: list[Component],
+    n_members: int,
+    rng: np.random.Generator,
+    *,
+    seconds: float,
+    renormalise: bool,
+) -> Copies:
+    """Assign states to copies: counts exactly, then conflicts the least, the rest at random.
+
+    Each component is solved to the optimum as an integer programme over the tables of its
+    clique tree. Where the tables would be too large, costs are left out until they are
+    not, which bounds the optimum from below; exchanges of labels then lower the full
+    cost, and the gap is reported.
+
+    Raises
+    ------
+    InputError
+        If rules cannot be kept at populations within 0.02 (or one copy) of the stated
+        ones, or tie too many groups to each other.
+    """
+    counts = whole_counts(groups, n_members, rng)
+    values = np.full((len(groups.groups), n_members), -1)
+    stop = time.monotonic() + seconds
+    gap = 0.0
+    adjusted: list[str] = []
+    for part in sorted(parts, key=lambda p: len(p.scope)):
+        solved = _relaxed(groups, part)
+        left = max(stop - time.monotonic(), 1.0)
+        tree = clique_tree(groups, solved)
+        best = least_cost(tree, _margins(groups, tree, counts), seconds=left)
+        if best is None:
+            changed = _nearest(groups, tree, n_members, counts, left, renormalise)
+            adjusted.extend(changed)
+            best = least_cost(tree, _margins(groups, tree, counts), seconds=left)
+        if best is None:
+            raise InputError(
+                "no members were found in the time allowed",
+                found=f"{len(part.scope)} groups tied to each other, {seconds:g} s",
+                fix="allow more time, or remove rules",
+            )
+        for group, value in deal(tree, best.tables, rng).items():
+            values[group] = value
+        partly = len(solved.factors) < len(part.factors)
+        proven = not partly and best.cost - best.bound < 1e-6
+        sweeps = _SWEEPS if proven else _SWEEPS_UNPROVEN
+        exchange_labels(groups, part, values, rng, sweeps=sweeps)
+        if not proven:
+            gap += max(total_cost(part.factors, values) - best.bound, 0.0)
+    fill_at_random(groups, counts, values, rng)
+    return Copies(values, counts, gap, tuple(adjusted))
+
+
+def fill_at_random(
+    groups: Groups,
+    counts: Int[np.ndarray, " n_states"],
+    values: Int[np.ndarray, "n_groups n_members"],
+    rng: np.random.Generator,
+) -> None:
+    """Deal the states of all groups that are not assigned yet (−1) to copies, in place."""
+    for number, group in enumerate(groups.groups):
+        if values[number, 0] >= 0:
+            continue
+        above = int(groups.of_state[group.parent])
+        holders = np.arange(values.shape[1])
+        if above >= 0:
+            holders = np.flatnonzero(values[above] == groups.value_of_state[group.parent])
+        dealt = np.full(len(holders), group.size - 1)
+        listed = np.repeat(np.arange(group.size - 1), counts[list(group.states)])
+        dealt[: len(listed)] = listed
+        values[number] = group.size - 1
+        values[number, holders] = rng.permutation(dealt)
+
+
+def states_of_values(groups: Groups, values: Int[np.ndarray, "n_groups n_members"]) -> np.ndarray:
+    """``(n_members, n_states)`` whether each copy is in each state, the root always."""
+    in_state = np.zeros((values.shape[1], len(groups.model.states)), dtype=bool)
+    in_state[:, groups.model.tree.root] = True
+    for number, group in enumerate(groups.groups):
+        for value, state in enumerate(group.states):
+            in_state[:, state] = values[number] == value
+    return in_state
+
+
+def _margins(groups: Groups, tree: CliqueTree, counts: np.ndarray) -> np.ndarray:
+    """Count the copies with each value of the first group of each clique."""
+    root = counts[groups.model.tree.root]
+    found = []
+    for clique in tree.cliques:
+        of_states = counts[list(groups.groups[clique.scope[0]].states)]
+        found.append(np.append(of_states, root - of_states.sum()))
+    return np.concatenate(found)
+
+
+def _nearest(
+    groups: Groups,
+    tree: CliqueTree,
+    n_members: int,
+    counts: np.ndarray,
+    seconds: float,
+    renormalise: bool,
+) -> list[str]:
+    """Change counts, in place, to the nearest that the rules allow; return what changed."""
+    wanted = _margins(groups, tree, groups.target * n_members)
+    found = nearest_counts(tree, wanted, n_members, seconds=seconds)
+    states = [groups.groups[clique.scope[0]].states for clique in tree.cliques]
+    if found is None:
+        raise InputError(
+            "no copy can keep all rules",
+            found=f"rules on {shortened(groups.model.states[s[0]].id for s in states)}",
+            fix="validate the hierarchy, and remove rules that contradict each other",
+        )
+    start = 0
+    changed: list[str] = []
+    for own in states:
+        counts[list(own)] = found[start : start + len(own)]
+        start += len(own) + 1
+        off = np.abs(counts[list(own)] - groups.target[list(own)] * n_members)
+        far = off > max(1.0, EXCESS * n_members) + 1e-9
+        changed.extend(groups.model.states[s].id for s, bad in zip(own, far, strict=True) if bad)
+    if changed and not renormalise:
+        raise InputError(
+            "rules and populations cannot both be kept",
+            found=f"states {shortened(changed)} would be off by more than {EXCESS:g}",
+            fix="correct the rules or the occupancies, or let these be changed (renormalise)",
+        )
+    return changed
+
+
+def _relaxed(groups: Groups, part: Component) -> Component:
+    """Leave out costs until the tables of the component are small enough."""
+    if table_entries(groups, part) <= LARGEST:
+        return part
+    hard = [factor for factor in part.factors if factor.hard]
+    soft = [factor for factor in part.factors if not factor.hard]
+    soft.sort(key=lambda factor: -float(factor.cost.max()))
+    kept, rest = _forest(part, hard, soft)
+    if table_entries(groups, replace(part, factors=tuple(kept))) > LARGEST:
+        raise InputError(
+            "rules tie too many states to each other",
+            found=f"{len(part.scope)} groups of states",
+            fix="remove rules, or decode parts of the model by themselves",
+        )
+    for factor in rest[:_TRIES]:
+        wider = replace(part, factors=(*kept, factor))
+        if table_entries(groups, wider) <= LARGEST:
+            kept.append(factor)
+    return replace(part, factors=tuple(kept))
+
+
+def _forest(
+    part: Component, hard: list[Factor], soft: list[Factor]
+) -> tuple[list[Factor], list[Factor]]:
+    """All exclusions, and costs as long as they close no loop; the other costs apart."""
+    home = {group: group for group in part.scope}
+
+    def root(group: int) -> int:
+        while home[group] != group:
+            group = home[group]
+        return group
+
+    kept = list(hard)
+    rest: list[Factor] = []
+    for factor in [*hard, *soft]:
+        ends = {root(group) for group in factor.scope}
+        if not factor.hard:
+            (kept if len(ends) == len(factor.scope) else rest).append(factor)
+        for end in ends:
+            home[end] = min(ends)
+    return kept, rest

@@ -1,0 +1,66 @@
+"""Chain bonds that break where two states meet in one copy."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.spatial
+
+from unstill.ensembles.decode.factors import Pair
+from unstill.ensembles.multiconformer import Multiconformer
+
+LINKS = (("C", "N", 1.329), ("O3'", "P", 1.607))
+"""Bonds between residues of a chain and their lengths in Å.
+
+C–N: Engh & Huber (1991) Acta Cryst. A47, 392, doi:10.1107/S0108767391001071; O3'–P:
+Parkinson et al. (1996) Acta Cryst. D52, 57, doi:10.1107/S0907444995011115.
+"""
+
+OFF = 0.1
+"""A bond is broken where it is this much (Å) off its length."""
+
+_BONDED = 0.25
+
+
+def broken_junctions(model: Multiconformer) -> dict[Pair, int]:
+    """Count chain bonds that are off by more than 0.1 Å, for pairs of states (a < b).
+
+    Two atoms are bonded where any of their places are within 0.25 Å of the
+    length; pairs of other places of theirs that are not are what mixing states breaks.
+    """
+    found: dict[Pair, int] = {}
+    for first, second, length in LINKS:
+        one = np.flatnonzero(model.sites.atom_name == first)
+        two = np.flatnonzero(model.sites.atom_name == second)
+        for a, b in _bonded_sites(model, one, two, length):
+            rows_a, rows_b = _rows(model, a), _rows(model, b)
+            apart = np.linalg.norm(
+                model.coord[rows_a][:, None] - model.coord[rows_b][None], axis=2
+            )
+            for i, j in zip(*np.nonzero(np.abs(apart - length) > OFF), strict=True):
+                states = sorted((int(model.state[rows_a[i]]), int(model.state[rows_b[j]])))
+                if states[0] != states[1]:
+                    pair = (states[0], states[1])
+                    found[pair] = found.get(pair, 0) + 1
+    return found
+
+
+def _bonded_sites(
+    model: Multiconformer, one: np.ndarray, two: np.ndarray, length: float
+) -> list[tuple[int, int]]:
+    """Pairs of sites of one chain and two residues that are at the length in some places."""
+    rows_one = np.flatnonzero(np.isin(model.site, one))
+    rows_two = np.flatnonzero(np.isin(model.site, two))
+    if not len(rows_one) or not len(rows_two):
+        return []
+    near = scipy.spatial.cKDTree(model.coord[rows_one]).sparse_distance_matrix(
+        scipy.spatial.cKDTree(model.coord[rows_two]), length + _BONDED, output_type="ndarray"
+    )
+    a, b = model.site[rows_one[near["i"]]], model.site[rows_two[near["j"]]]
+    chain = model.sites.chain_id
+    good = (near["v"] > length - _BONDED) & (model.residue[a] != model.residue[b])
+    good &= chain[a] == chain[b]
+    return sorted(set(zip(a[good].tolist(), b[good].tolist(), strict=True)))
+
+
+def _rows(model: Multiconformer, site: int) -> np.ndarray:
+    return np.flatnonzero(model.site == site)
