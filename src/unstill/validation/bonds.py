@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from unstill.chemistry.radii import are_metals
 from unstill.ensembles.contacts import find_bonds
 from unstill.ensembles.contacts.bonds import bond_lengths
 from unstill.ensembles.contacts.coexistence import can_coexist
 from unstill.ensembles.multiconformer import Multiconformer
+from unstill.ensembles.multiconformer.constraints import ROUNDING
 from unstill.ensembles.multiconformer.model import numbered
+from unstill.validation.bonded_sites import known_bonds, likely_links
 from unstill.validation.finding import Finding
 from unstill.validation.row_names import row_names, several, state_ids
 
@@ -22,59 +23,68 @@ _MOST_PAIRS = 4_000_000
 def check_bonds(model: Multiconformer) -> Iterator[Finding]:
     """Find atoms whose bonded partners are all in states that exclude theirs, and broken bonds.
 
-    Two atoms count as bonded if some two rows of theirs are at the distance of
-    a bond. Every row must have a partner on its ancestor line or in a state
-    that may occur with its own (error), and partners that may occur with it
-    should be at that distance (warning: a NOT rule is missing, or the junction
-    is not closed). Where members are recorded, only what they combine counts.
+    Atoms count as bonded by the chemistry of their residues and chains, where some two rows of
+    theirs are at the distance of a bond. A row whose bonded partners can never be there with it,
+    though populations put the partner into some of its copies, is an error; a row
+    that may occur with a partner too far away is a warning (a NOT rule is
+    missing, or the junction is not closed). Where members are recorded, only what they combine
+    counts.
     """
     # Without rules, bonds between states that exclude each other by rule show as well.
     bonds = find_bonds(model.replace(rules=(), members=None))
-    a, b = bonds.row_a, bonds.row_b
-    covalent = ~_of_metals(model, a, b)
-    a, b = a[covalent], b[covalent]
-    together = can_coexist(model, model.state[a], model.state[b], observed=True)
-    yield from _dangling(model, a, b, together)
-    yield from _broken(model, a, b)
-
-
-def _of_metals(model: Multiconformer, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Bonds of metals are optional: a ligand may leave, and the metal stays."""
-    metal = are_metals(np.asarray(model.sites.element, dtype=str))
-    return np.asarray(metal[model.site[a]] | metal[model.site[b]], dtype=bool)
+    certain = known_bonds(model, bonds.row_a, bonds.row_b)
+    yield from _dangling(model, bonds.row_a[certain], bonds.row_b[certain], certain=True)
+    yield from _broken(model, bonds.row_a[certain], bonds.row_b[certain])
+    likely = likely_links(model, bonds.row_a, bonds.row_b) & ~certain
+    yield from _dangling(model, bonds.row_a[likely], bonds.row_b[likely], certain=False)
 
 
 def _dangling(
-    model: Multiconformer, a: np.ndarray, b: np.ndarray, together: np.ndarray
+    model: Multiconformer, a: np.ndarray, b: np.ndarray, *, certain: bool
 ) -> Iterator[Finding]:
+    together = can_coexist(model, model.state[a], model.state[b], observed=True)
     row, partner = np.concatenate([a, b]), np.concatenate([b, a])
-    possible = np.concatenate([together, together])
     key = row.astype(np.int64) * max(model.n_sites, 1) + model.site[partner]
     found, inverse = np.unique(key, return_inverse=True)
     held = np.zeros(len(found), dtype=bool)
-    np.logical_or.at(held, inverse, possible)
+    np.logical_or.at(held, inverse, np.concatenate([together, together]))
     # Any one partner of those that are excluded, to name.
     first = np.full(len(found), -1)
     first[inverse] = partner
+    rows, sites = np.divmod(found, max(model.n_sites, 1))
+    # Where copies without the partner are as many as those with the row, the partner is absent.
+    of_site = np.bincount(model.site, weights=model.occupancy, minlength=model.n_sites)
+    meets = model.occupancy[rows] + of_site[sites] > 1 + ROUNDING + 1e-6
     groups: dict[tuple[int, int], list[int]] = {}
-    for number in np.flatnonzero(~held).tolist():
-        pair = int(model.state[found[number] // model.n_sites]), int(model.state[first[number]])
+    for number in np.flatnonzero(~held & meets).tolist():
+        pair = int(model.state[rows[number]]), int(model.state[first[number]])
         groups.setdefault((min(pair), max(pair)), []).append(number)
     for states, numbers in groups.items():
-        rows = [int(found[n] // model.n_sites) for n in numbers]
-        ids = state_ids(model, states)
-        yield Finding(
-            "V7",
-            "error",
-            f"{several(len(rows), 'atom')} bonded only to atoms that are never there with "
-            f"{'it' if len(rows) == 1 else 'them'}: {ids[0]} and {ids[-1]} exclude each other",
-            states=ids,
-            atoms=row_names(model, rows)
-            + row_names(model, dict.fromkeys(int(first[n]) for n in numbers)),
-            remedy="join these states, or remove the rule that sets them apart",
-            kind="bonded-apart",
-            count=len(rows),
-        )
+        yield _apart(model, states, rows[numbers], first[numbers], certain=certain)
+
+
+def _apart(
+    model: Multiconformer,
+    states: tuple[int, int],
+    rows: np.ndarray,
+    partners: np.ndarray,
+    *,
+    certain: bool,
+) -> Finding:
+    ids = state_ids(model, states)
+    them = "it" if len(rows) == 1 else "them"
+    bonded = "bonded" if certain else "at the distance of a bond"
+    return Finding(
+        "V7",
+        "error" if certain else "warning",
+        f"{several(len(rows), 'atom')} {bonded} only to atoms that are never there with {them}: "
+        f"{ids[0]} and {ids[-1]} exclude each other",
+        states=tuple(dict.fromkeys(ids)),
+        atoms=row_names(model, rows.tolist()) + row_names(model, dict.fromkeys(partners.tolist())),
+        remedy="join these states, or remove the rule that sets them apart",
+        kind="bonded-apart" if certain else "linked-apart",
+        count=len(rows),
+    )
 
 
 def _broken(model: Multiconformer, a: np.ndarray, b: np.ndarray) -> Iterator[Finding]:

@@ -18,7 +18,9 @@ from unstill.validation.states import check_states
 from unstill.validation.unavoidable import check_clashes
 
 
-def check_hierarchy(model: Multiconformer, *, most: int | None = 10) -> tuple[Finding, ...]:
+def check_hierarchy(
+    model: Multiconformer, *, most: int | None = 10, inferred: bool = False
+) -> tuple[Finding, ...]:
     """Check the states of a model: tree, rules, occupancies, bonds, clashes, members, labels.
 
     What V1 asks, one tree of unique ids, holds of every ``Multiconformer``
@@ -32,22 +34,24 @@ def check_hierarchy(model: Multiconformer, *, most: int | None = 10) -> tuple[Fi
         Any.
     most
         Findings of one sort that are listed one by one; ``None``: all.
+    inferred
+        The tree was not stated but inferred from altlocs, occupancies of states with it.
 
     Returns
     -------
     tuple of Finding
         Worst first; empty if nothing is to be said.
     """
-    return arranged(_all(model), most)
+    return arranged(_all(model, inferred=inferred), most)
 
 
-def _all(model: Multiconformer) -> Iterator[Finding]:
+def _all(model: Multiconformer, *, inferred: bool) -> Iterator[Finding]:
     yield from check_states(model)
     yield from check_rules(model)
     yield from check_exclusivity(model)
     yield from check_occupancies(model)
     yield from check_rule_populations(model)
-    yield from check_one_occupancy(model)
+    yield from check_one_occupancy(model, inferred=inferred)
     yield from check_bonds(model)
     yield from check_clashes(model)
     yield from check_members(model)

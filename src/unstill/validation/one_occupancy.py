@@ -15,11 +15,12 @@ SPREAD = 0.005
 """Occupancies of one state that differ by no more are one, written with two decimals."""
 
 
-def check_one_occupancy(model: Multiconformer) -> Iterator[Finding]:
+def check_one_occupancy(model: Multiconformer, *, inferred: bool = False) -> Iterator[Finding]:
     """Find states whose atoms differ in occupancy, or exceed that of their state.
 
     Atoms that are less frequent than their state are possible (some copies
-    lack them); atoms that are more frequent are not.
+    lack them); atoms that are more frequent are not. Where the tree was
+    inferred, nobody said what the occupancy of a state is, and atoms differ only from each other.
     """
     population = model.populations
     order = np.argsort(model.state, kind="stable")
@@ -31,7 +32,7 @@ def check_one_occupancy(model: Multiconformer) -> Iterator[Finding]:
         occupancy = model.occupancy[rows]
         over = occupancy - population[state] > ROUNDING + 1e-6
         spread = float(np.ptp(occupancy))
-        if over.any():
+        if over.any() and not inferred:
             yield Finding(
                 "V6",
                 "error",

@@ -12,13 +12,13 @@ from unstill.ensembles.multiconformer.constraints import (
     bits,
     constraints_of,
 )
-from unstill.ensembles.multiconformer.macrostates import can_hold
+from unstill.ensembles.multiconformer.macrostates import MOST_STEPS, can_hold, search_held
 from unstill.ensembles.multiconformer.tree import shortened
 from unstill.validation.finding import Finding
 from unstill.validation.row_names import several, state_ids
 
-_MOST_UNPROVED = 3
-"""Searches of one component that may end without an answer before it is left alone."""
+_MOST_STEPS = 3 * MOST_STEPS
+"""Steps that all searches of one component may take before it is left alone."""
 
 
 def check_rules(model: Multiconformer) -> Iterator[Finding]:
@@ -120,8 +120,13 @@ def _searched(component: Component) -> tuple[list[int], list[int]]:
     """Places of states that no copy can be in, and of those where the search gave up."""
     never: list[int] = []
     unproved: list[int] = []
+    left = _MOST_STEPS
+    # Where it is unknown whether any copy is allowed, every search of a state would be as long.
+    if can_hold(component) is None:
+        left = 0
     for place in range(len(component.states)):
-        can = None if len(unproved) >= _MOST_UNPROVED else can_hold(component, 1 << place)
+        can, steps = search_held(component, 1 << place, min(left, MOST_STEPS))
+        left = max(left - steps, 0)
         if can is None:
             unproved.append(place)
         elif not can:

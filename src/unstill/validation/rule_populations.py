@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from unstill.ensembles.multiconformer import Multiconformer, Rule
+from unstill.ensembles.multiconformer.constraints import held_together
 from unstill.validation.finding import Finding
-from unstill.validation.occupancies import EXACT, too_much
+from unstill.validation.occupancies import too_much
 from unstill.validation.row_names import state_ids
-from unstill.validation.unavoidable import FORCED
 
 
 def check_rule_populations(model: Multiconformer) -> Iterator[Finding]:
@@ -49,6 +49,8 @@ def _needs(model: Multiconformer, rule: Rule) -> Iterator[Finding]:
 def _exclusive(model: Multiconformer) -> Iterator[Finding]:
     """Judge sets of states that exclude each other in pairs, grown from each NOT rule."""
     apart = _apart(model)
+    # What holds one position is judged there.
+    alternatives = [set(states) for states in held_together(model)]
     told: set[frozenset[int]] = set()
     for rule in model.rules:
         state = model.tree.find(rule.state)
@@ -57,7 +59,7 @@ def _exclusive(model: Multiconformer) -> Iterator[Finding]:
             if model.tree.related(state, number):
                 continue
             group = _grown(model, apart, state, number)
-            if group in told:
+            if group in told or any(group <= held for held in alternatives):
                 continue
             told.add(group)
             yield from _judged(model, sorted(group), rule)
@@ -95,12 +97,12 @@ def _judged(model: Multiconformer, group: list[int], rule: Rule) -> Iterator[Fin
     lowest = int(np.flatnonzero(shared)[np.argmax(tree.depth[shared])])
     whole = 1.0 if lowest == tree.root else float(population[lowest])
     total = float(population[group].sum())
-    if total - whole <= EXACT:
+    severity = too_much(total - whole)
+    if severity is None:
         return
     yield Finding(
         "V5",
-        # Such rules come from clashes: what holds for clashes that cannot be avoided holds here.
-        "warning" if total - whole <= FORCED else "error",
+        severity,
         f"{len(group)} states that exclude each other (rule {rule.id} and others) sum to "
         f"{total:.3f}, more than the {whole:.3f} of {model.states[lowest].id}",
         states=state_ids(model, group[:12]),

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
-from unstill.ensembles.contacts import find_clashes
-from unstill.ensembles.contacts.clashes import Clashes
+from unstill.ensembles.contacts import UnavoidableClash, find_clashes, unavoidable
 from unstill.ensembles.multiconformer import Multiconformer
 from unstill.validation.finding import Finding
 from unstill.validation.row_names import row_names, several, state_ids
@@ -30,54 +27,77 @@ def check_clashes(model: Multiconformer) -> Iterator[Finding]:
     Of two sets of copies with shares :math:`a` and :math:`b`, at least
     :math:`\max(0, a + b - 1)` are in both (Fréchet's lower bound). Mates
     through the symmetry of the crystal are told of separately and never an
-    error: near special positions occupancies follow conventions that differ.
+    error: near special positions occupancies follow conventions that differ. A clash with what
+    every copy has is a matter of coordinates, not of populations: a warning.
     """
     clashes = find_clashes(model, symmetry=model.crystal is not None)
-    yield from _forced(model, clashes.within_copy, mates=False)
-    yield from _forced(model, clashes.between_mates, mates=True)
+    for some, mates in ((clashes.within_copy, False), (clashes.between_mates, True)):
+        # An atom beside its own mate is on a special position, whatever its occupancy.
+        some = some.take(some.row_a != some.row_b)
+        everywhere = unavoidable(model, some, excess=_EXCESS, everywhere=True)
+        partial = model.occupancy < 1 - 1e-6
+        always = []
+        for clash in everywhere:
+            if partial[clash.row_a] and partial[clash.row_b]:
+                yield _forced(model, clash, mates=mates)
+            else:
+                always.append(clash)
+        if always:
+            yield from _always(model, always, mates=mates)
 
 
-def _forced(model: Multiconformer, clashes: Clashes, *, mates: bool) -> Iterator[Finding]:
-    excess = model.occupancy[clashes.row_a] + model.occupancy[clashes.row_b] - 1
-    # An atom beside its own mate is on a special position, whatever its occupancy.
-    chosen = (excess > _EXCESS + 1e-9) & (clashes.row_a != clashes.row_b)
-    clashes, excess = clashes.take(chosen), excess[chosen]
-    groups: dict[tuple[int, int], list[int]] = {}
-    for number, pair in enumerate(
-        zip(model.state[clashes.row_a].tolist(), model.state[clashes.row_b].tolist(), strict=True)
-    ):
-        groups.setdefault((min(pair), max(pair)), []).append(number)
-    for states, numbers in groups.items():
-        # Atoms that all copies have are one state, and clash in pairs of their own.
-        alone = states == (model.tree.root, model.tree.root)
-        for some in [[number] for number in numbers] if alone else [numbers]:
-            yield _finding(model, clashes, excess, states, some, mates=mates)
-
-
-def _finding(
-    model: Multiconformer,
-    clashes: Clashes,
-    excess: np.ndarray,
-    states: tuple[int, int],
-    numbers: list[int],
-    *,
-    mates: bool,
-) -> Finding:
-    worst = max(numbers, key=lambda n: (float(excess[n]), float(clashes.overlap[n])))
-    a, b = int(clashes.row_a[worst]), int(clashes.row_b[worst])
-    share = float(excess[worst])
-    mate = f" of the mate {clashes.symmetry[worst]}" if mates else ""
-    more = "" if len(numbers) == 1 else f" (and {several(len(numbers) - 1, 'pair')} more)"
+def _forced(model: Multiconformer, clash: UnavoidableClash, *, mates: bool) -> Finding:
+    a, b, share = clash.row_a, clash.row_b, clash.population
+    mate = f" of the mate {clash.symmetry}" if mates else ""
+    more = "" if clash.n == 1 else f" (and {several(clash.n - 1, 'pair')} more)"
     return Finding(
         "V8",
         "error" if share > FORCED + 1e-9 and not mates else "warning",
         f"{model.row_label(a)} ({model.occupancy[a]:.2f}) and {model.row_label(b)}{mate} "
-        f"({model.occupancy[b]:.2f}) are {clashes.distance[worst]:.2f} Å apart, and at least "
+        f"({model.occupancy[b]:.2f}) are {clash.distance:.2f} Å apart, and at least "
         f"{share:.2f} of all copies have both{more}",
-        states=state_ids(model, dict.fromkeys(states)),
+        states=state_ids(model, dict.fromkeys((int(model.state[a]), int(model.state[b])))),
         atoms=row_names(model, (a, b)),
         value=share,
         remedy="lower one of the occupancies so that they sum to 1 at most, or move one atom",
         kind="forced-clash-with-mate" if mates else "forced-clash",
-        count=len(numbers),
     )
+
+
+def _always(
+    model: Multiconformer, clashes: list[UnavoidableClash], *, mates: bool
+) -> Iterator[Finding]:
+    """Report each clash of a state with what every copy has; those of the root in one finding."""
+    root = model.tree.root
+    plain = [c for c in clashes if model.state[c.row_a] == model.state[c.row_b] == root]
+    for clash in clashes:
+        if clash in plain:
+            continue
+        a, b = clash.row_a, clash.row_b
+        mate = f" of the mate {clash.symmetry}" if mates else ""
+        yield Finding(
+            "V8",
+            "warning",
+            f"{model.row_label(a)} and {model.row_label(b)}{mate} are {clash.distance:.2f} Å "
+            f"apart in every copy that has the rarer of them ({clash.population:.2f})",
+            states=state_ids(model, dict.fromkeys((int(model.state[a]), int(model.state[b])))),
+            atoms=row_names(model, (a, b)),
+            value=clash.population,
+            remedy="move one of the atoms, or make the one that all copies have partial",
+            kind="clash-with-every-copy" + "-of-mate" * mates,
+        )
+    if plain:
+        worst = max(plain, key=lambda clash: clash.overlap)
+        yield Finding(
+            "V8",
+            "warning",
+            f"{several(len(plain), 'pair')} of atoms that every copy has clash"
+            + (" with symmetry mates" if mates else "")
+            + f", the worst {worst.distance:.2f} Å apart",
+            states=state_ids(model, [root]),
+            atoms=row_names(model, (row for c in plain for row in (c.row_a, c.row_b))),
+            value=worst.overlap,
+            remedy="move one atom of each pair, or lower its occupancy",
+            kind="clash-in-every-copy" + "-of-mate" * mates,
+            count=len(plain),
+        )

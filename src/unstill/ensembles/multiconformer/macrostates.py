@@ -18,7 +18,7 @@ from unstill.ensembles.multiconformer.constraints import (
 from unstill.ensembles.multiconformer.model import Multiconformer
 from unstill.shapes import Bool
 
-MOST_STEPS = 100_000
+MOST_STEPS = 40_000
 """Choices that one search may look at; beyond them nothing is claimed."""
 
 
@@ -163,25 +163,34 @@ def can_occur(constraints: Constraints, states: Collection[int]) -> bool | None:
 
 
 def can_hold(component: Component, required: int = 0) -> bool | None:
-    """Whether some macrostate of a component has all required states (bits).
+    """Whether some macrostate of a component has all required states (bits)."""
+    return search_held(component, required)[0]
+
+
+def search_held(
+    component: Component, required: int = 0, most: int = MOST_STEPS
+) -> tuple[bool | None, int]:
+    """Answer ``can_hold`` within a number of steps, and say how many it took.
 
     Only choices need a search: once they are made, all other states may be
     absent.
     """
     stack = [_begin(component, required)]
-    for _ in range(MOST_STEPS // (1 + len(component.choices)) + 1):
-        if not stack:
-            return False
+    a_round, steps = 1 + len(component.choices), 0
+    while stack:
+        if steps > most:
+            return None, steps
+        steps += a_round
         decided = _propagated(component, stack.pop())
         if decided is None:
             continue
         present, absent = decided
         waiting = [c for c in component.choices if _is_due(c, present)]
         if not waiting:
-            return True
+            return True, steps
         options = min((c.options & ~absent for c in waiting), key=int.bit_count)
         stack += [_with(component, decided, option) for option in bits(options)][::-1]
-    return None
+    return False, steps
 
 
 _Decided = tuple[int, int] | None
