@@ -18,7 +18,7 @@ from unstill.errors import InputError
 from unstill.shapes import Float, Int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Multiconformer:
     """Atoms in several states; the encoding of an ensemble that files can hold.
 
@@ -109,6 +109,13 @@ class Multiconformer:
                 found=f"{self.members.in_state.shape[1]} columns for {len(tree)} states",
                 fix="say of every state whether a member is in it",
             )
+
+    def __repr__(self) -> str:
+        members = "no" if self.members is None else len(self.members.weights)
+        return (
+            f"Multiconformer({self.n_sites} sites, {self.n_rows} rows, {len(self.states)} states, "
+            f"{len(self.rules)} rules, {members} members)"
+        )
 
     @property
     def n_rows(self) -> int:
