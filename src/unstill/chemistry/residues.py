@@ -12,15 +12,19 @@ BACKBONE = frozenset({"N", "CA", "C", "O", "OXT"})
 Swaps = tuple[tuple[str, str], ...]
 """Pairs of atom names that change places together."""
 
-_WATERS = frozenset(
-    "HOH WAT H2O DOD D2O SOL TIP TIP3 TIP4 TIP5 TP3 TP4 TP5 SPC SPCE T3P T4P OH2 HO4 OPC".split()
-)
+# fmt: off
+_WATERS = frozenset({
+    "HOH", "WAT", "H2O", "DOD", "D2O", "SOL", "TIP", "TIP3", "TIP4", "TIP5", "TP3", "TP4",
+    "TP5", "SPC", "SPCE", "T3P", "T4P", "OH2", "HO4", "OPC",
+})
 
 # Force fields rename residues by protonation; they are amino acids all the same.
-_PROTONATED = frozenset(
-    "HID HIE HIP HSD HSE HSP CYX CYM ASH GLH LYN LSN CYSH CYS2 HISA HISB HISH HIS1 HIS2 ARGN "
-    "ASPH GLUH LYSH QLN".split()
-)
+_PROTONATED = frozenset({
+    "HID", "HIE", "HIP", "HSD", "HSE", "HSP", "CYX", "CYM", "ASH", "GLH", "LYN", "LSN",
+    "CYSH", "CYS2", "HISA", "HISB", "HISH", "HIS1", "HIS2", "ARGN", "ASPH", "GLUH", "LYSH",
+    "QLN",
+})
+# fmt: on
 
 _RING: Swaps = (("CD1", "CD2"), ("CE1", "CE2"), ("HD1", "HD2"), ("HE1", "HE2"))
 _ARGININE: Swaps = (("NH1", "NH2"), ("HH11", "HH21"), ("HH12", "HH22"))

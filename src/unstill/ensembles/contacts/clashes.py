@@ -8,8 +8,12 @@ import numpy as np
 
 from unstill.chemistry.radii import are_hydrogens, are_metals, vdw_radii
 from unstill.ensembles.contacts.bonds import bond_lengths, shorter_than_bonds
+from unstill.ensembles.contacts.links import two_bonds_apart
+from unstill.ensembles.contacts.mates import mate_pairs
 from unstill.ensembles.contacts.neighbours import near_pairs
+from unstill.ensembles.contacts.sequence import residues_apart
 from unstill.ensembles.multiconformer import Multiconformer
+from unstill.errors import InputError
 from unstill.shapes import Float, Int
 
 OVERLAP = 0.6
@@ -125,8 +129,10 @@ def find_clashes(
 
     Two rows clash if their van der Waals spheres (Bondi 1964,
     doi:10.1021/j100785a001) overlap by more than ``overlap``, their residues
-    are more than one apart in the sequence of a chain or in different chains,
-    they are not at the distance of a bond, and their states can coexist.
+    are more than one apart in the sequence of a chain or in different chains
+    (waters are in no sequence), they are neither at the distance of a bond nor
+    two bonds apart across a link (metal, disulfide, bound ligand), and their
+    states can coexist.
     Donors and acceptors of hydrogen bonds have no radius of their own. A metal
     clashes with what is nearer than its bonds are.
 
@@ -147,31 +153,73 @@ def find_clashes(
     InputError
         If an element has no radius, or mates are asked for and there is no crystal.
     """
-    elements = np.asarray(model.sites.element, dtype=str)[model.site]
-    radius = vdw_radii(elements)
-    metal = are_metals(elements)
-    heavy = np.flatnonzero(~are_hydrogens(elements))
-    reach = 2 * float(radius[heavy[~metal[heavy]]].max(initial=0.0)) - overlap
-    found = []
-    for a, b, distance in near_pairs(model, heavy, max(reach, 0.0), observed=observed):
-        kept = radius[a] + radius[b] - distance > overlap
-        a, b, distance = a[kept], b[kept], distance[kept]
-        kept = residues_apart(model, a, b) > 1
-        kept &= ~bond_lengths(elements, a, b, distance)
-        kept &= ~metal[a] & ~metal[b] | shorter_than_bonds(elements, a, b, distance)
+    if symmetry and model.crystal is None:
+        raise InputError(
+            "clashes between symmetry mates need a unit cell",
+            found="a model without crystal",
+            fix="leave symmetry mates out, or give the model its cell and space group",
+        )
+    search = _Search(model, overlap)
+    found = [_within(search, observed=observed)]
+    if symmetry:
+        found.append(_between(search))
+    a, b, distance, text = (np.concatenate(column) for column in zip(*found, strict=True))
+    return Clashes(a, b, search.overlaps(a, b, distance), distance, text)
+
+
+class _Search:
+    """Radii and elements of the rows, and the judgement of pairs."""
+
+    def __init__(self, model: Multiconformer, overlap: float) -> None:
+        self.model, self.overlap = model, overlap
+        self.elements = np.asarray(model.sites.element, dtype=str)[model.site]
+        self.radius = vdw_radii(self.elements)
+        self.metal = are_metals(self.elements)
+        self.rows = np.flatnonzero(~are_hydrogens(self.elements))
+        # Metals clash below the length of their bonds only, which is within this, too.
+        light = self.rows[~self.metal[self.rows]]
+        self.reach = max(2 * float(self.radius[light].max(initial=0.0)) - overlap, 0.0)
+
+    def overlaps(self, a: np.ndarray, b: np.ndarray, distance: np.ndarray) -> np.ndarray:
+        return np.asarray(self.radius[a] + self.radius[b] - distance)
+
+    def clash(self, a: np.ndarray, b: np.ndarray, distance: np.ndarray) -> np.ndarray:
+        """Whether pairs overlap, neither bonded nor metal and neighbour."""
+        too_near = self.overlaps(a, b, distance) > self.overlap
+        too_near &= ~bond_lengths(self.elements, a, b, distance)
+        metal = self.metal[a] | self.metal[b]
+        too_near &= ~metal | shorter_than_bonds(self.elements, a, b, distance)
+        return np.asarray(too_near, dtype=bool)
+
+
+_Pairs = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+def _within(search: _Search, *, observed: bool) -> _Pairs:
+    model = search.model
+    found = [(_NO_ROWS, _NO_ROWS, np.zeros(0))]
+    for a, b, distance in near_pairs(model, search.rows, search.reach, observed=observed):
+        kept = np.flatnonzero(search.clash(a, b, distance))
+        kept = kept[residues_apart(model, a[kept], b[kept]) > 1]
         found.append((a[kept], b[kept], distance[kept]))
     a, b, distance = (np.concatenate(column) for column in zip(*found, strict=True))
+    apart = ~two_bonds_apart(model, a, b)
+    a, b, distance = a[apart], b[apart], distance[apart]
     order = np.lexsort((b, a))
-    a, b, distance = a[order], b[order], distance[order]
-    none = np.full(len(a), "", dtype="U1")
-    return Clashes(a, b, radius[a] + radius[b] - distance, distance, none)
+    return a[order], b[order], distance[order], np.full(len(a), "", dtype="U1")
 
 
-def residues_apart(
-    model: Multiconformer, a: Int[np.ndarray, " n"], b: Int[np.ndarray, " n"]
-) -> Int[np.ndarray, " n"]:
-    """Return how many residues apart two rows are in their chain; a large number if not in one."""
-    sites = model.sites
-    a, b = model.site[a], model.site[b]
-    apart = np.abs(sites.res_id[a].astype(np.int64) - sites.res_id[b])
-    return np.where(sites.chain_id[a] == sites.chain_id[b], apart, np.iinfo(np.int64).max)
+def _between(search: _Search) -> _Pairs:
+    model = search.model
+    assert model.crystal is not None
+    found = [(_NO_ROWS, _NO_ROWS, np.zeros(0), np.zeros(0, dtype="U1"))]
+    pairs = mate_pairs(model.crystal, model.coord, search.rows, search.reach)
+    for a, b, distance, text in pairs:
+        kept = search.clash(a, b, distance)
+        found.append((a[kept], b[kept], distance[kept], text[kept]))
+    a, b, distance, text = (np.concatenate(column) for column in zip(*found, strict=True))
+    order = np.lexsort((text, b, a))
+    return a[order], b[order], distance[order], text[order]
+
+
+_NO_ROWS = np.zeros(0, dtype=np.int64)
