@@ -13,6 +13,11 @@ or failed run leaves no partial file. A damaged or foreign file gives
 """
 
 from unstill.io.block_sums_file import read_block_sums, write_block_sums
+from unstill.io.conformers import (
+    read_hierarchy_tables,
+    read_multiconformer,
+    write_multiconformer,
+)
 from unstill.io.crystal_source import read_crystal, resolve_crystal
 from unstill.io.dials_expt import write_expt
 from unstill.io.experiment_files import read_experiments
@@ -33,7 +38,9 @@ __all__ = [
     "read_block_sums",
     "read_crystal",
     "read_experiments",
+    "read_hierarchy_tables",
     "read_map",
+    "read_multiconformer",
     "read_state_labels",
     "read_structure",
     "read_weights_csv",
@@ -43,6 +50,7 @@ __all__ = [
     "write_expt",
     "write_frame_mtz",
     "write_map",
+    "write_multiconformer",
     "write_structure",
     "write_weights_csv",
 ]

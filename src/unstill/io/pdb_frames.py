@@ -11,7 +11,8 @@ import numpy as np
 
 from unstill.errors import FormatError, UnstillWarning
 from unstill.io.frame_file import FrameIndex, SeekableFile
-from unstill.io.pdb import coordinates_of, pdb_crystal
+from unstill.io.pdb import pdb_crystal
+from unstill.io.pdb_columns import coordinates_of
 from unstill.io.reading import REMEDY
 
 _ATOMS = (b"ATOM  ", b"HETATM")

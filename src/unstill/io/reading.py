@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ PARSER_ERRORS = (
     ValueError,
     csv.Error,
     struct.error,
+    zlib.error,
 )
 
 REMEDY = "the file may be damaged or cut short; copy it again or write it anew"

@@ -77,7 +77,14 @@ def looks_like_structure(path: Path) -> bool:
     return bool({".pdb", ".ent", ".cif", ".mmcif", ".bcif"} & set(suffixes[-2:]))
 
 
-def _reader(path: Path) -> Callable[..., Ensemble]:
+def structure_format(path: Path) -> str:
+    """``mmcif``, ``bcif`` or ``pdb``, from the content and the name of a file.
+
+    Raises
+    ------
+    FormatError
+        If it is none of them.
+    """
     start = head(path)
     if start.startswith(b"\x1f\x8b"):
         try:
@@ -89,16 +96,25 @@ def _reader(path: Path) -> Callable[..., Ensemble]:
             ) from error
     suffixes = {suffix.lower() for suffix in path.suffixes[-2:]}
     if ".bcif" in suffixes:
-        return read_bcif
+        return "bcif"
     if {".cif", ".mmcif"} & suffixes or start.lstrip().startswith(b"data_"):
-        return read_mmcif
+        return "mmcif"
     if {".pdb", ".ent"} & suffixes or _has_pdb_records(start):
-        return read_pdb
+        return "pdb"
     raise FormatError(
         f"{path.name} is no structure that unstill can read",
         found=path,
         fix="give a PDB, mmCIF or BinaryCIF file",
     )
+
+
+def _reader(path: Path) -> Callable[..., Ensemble]:
+    readers: dict[str, Callable[..., Ensemble]] = {
+        "mmcif": read_mmcif,
+        "bcif": read_bcif,
+        "pdb": read_pdb,
+    }
+    return readers[structure_format(path)]
 
 
 def _has_pdb_records(start: bytes) -> bool:

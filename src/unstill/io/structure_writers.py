@@ -9,10 +9,10 @@ from pathlib import Path
 import gemmi
 import numpy as np
 
-from unstill.crystal import Crystal
 from unstill.ensembles import Ensemble
 from unstill.errors import InputError, UnstillWarning
 from unstill.io.atomic import atomic_path
+from unstill.io.pdb_columns import aligned_name, cryst1_line, hybrid36
 
 _TENSOR = ("[1][1]", "[2][2]", "[3][3]", "[1][2]", "[1][3]", "[2][3]")
 
@@ -183,7 +183,7 @@ def _longest(names: np.ndarray) -> int:
 
 def _pdb_lines(ensemble: Ensemble) -> Iterator[str]:
     if ensemble.crystal is not None:
-        yield _cryst1(ensemble.crystal)
+        yield cryst1_line(ensemble.crystal)
     front, back = _fixed_columns(ensemble)
     for number in range(ensemble.n_members):
         member = ensemble.member(number)
@@ -193,15 +193,6 @@ def _pdb_lines(ensemble: Ensemble) -> Iterator[str]:
         if ensemble.n_members > 1:
             yield "ENDMDL"
     yield "END"
-
-
-def _cryst1(crystal: Crystal) -> str:
-    lengths = "".join(f"{value:9.3f}" for value in crystal.unit_cell[:3])
-    angles = "".join(f"{value:7.2f}" for value in crystal.unit_cell[3:])
-    group = crystal.group
-    # The archive writes H for rhombohedral groups on hexagonal axes.
-    symbol = f"H{group.hm[1:]}" if group.ext == "H" else group.hm
-    return f"CRYST1{lengths}{angles} {symbol:<11s}{crystal.n_operations:4d}"
 
 
 def _member_lines(member: Ensemble, front: list[str], back: list[str]) -> Iterator[str]:
@@ -232,32 +223,13 @@ def _fixed_columns(ensemble: Ensemble) -> tuple[list[str], list[str]]:
     front, back = [], []
     for i, symbol in enumerate(ensemble.element.tolist()):
         record = "HETATM" if atoms.hetero[i] else "ATOM  "
-        name = _aligned_name(str(atoms.atom_name[i]), symbol)
-        number = _hybrid36(int(atoms.res_id[i]), 4)
+        name = aligned_name(str(atoms.atom_name[i]), symbol)
+        number = hybrid36(int(atoms.res_id[i]), 4)
         front.append(
-            f"{record}{_hybrid36(i + 1, 5)} {name}{altlocs[i]:1.1s}{atoms.res_name[i]:>3s}"
+            f"{record}{hybrid36(i + 1, 5)} {name}{altlocs[i]:1.1s}{atoms.res_name[i]:>3s}"
             f"{atoms.chain_id[i]:>2s}{number}{atoms.ins_code[i]:1.1s}   "
         )
         charge = int(charges[i])
         sign = f"{abs(charge)}{'-' if charge < 0 else '+'}" if charge else "  "
         back.append(f"{'':10s}{symbol:>2s}{sign}")
     return front, back
-
-
-def _aligned_name(name: str, element: str) -> str:
-    return f"{name:<4s}" if len(element) == 2 or len(name) == 4 else f" {name:<3s}"
-
-
-def _hybrid36(number: int, width: int) -> str:
-    if number < 10**width:
-        return f"{number:{width}d}"
-    number -= 10**width
-    block = 26 * 36 ** (width - 1)
-    digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    lower, number = divmod(number, block)
-    number += 10 * 36 ** (width - 1)
-    text = ""
-    while number:
-        number, digit = divmod(number, 36)
-        text = digits[digit] + text
-    return text.lower() if lower else text
