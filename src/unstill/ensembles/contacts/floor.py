@@ -8,6 +8,7 @@ import numpy as np
 
 from unstill.ensembles.contacts.clashes import Clashes
 from unstill.ensembles.multiconformer import Multiconformer
+from unstill.shapes import Bool
 
 # Occupancies are written to two or three digits; sums of them are exact to this.
 _ROUNDING = 1e-6
@@ -50,9 +51,9 @@ def unavoidable(
     .. math:: p_{ab} \ge o_a + o_b - 1
 
     of all copies (Fréchet 1951). Row pairs are counted once for every two
-    parts, a part being the rows of one residue in one state; a water with
-    occupancy below one is a part, too. Occupancies are taken as they are
-    written, neither made to sum to one nor completed.
+    parts, a part being the rows of one residue in one state. Occupancies are
+    taken as they are written: where those of a residue add up to less than one,
+    the rest of the copies have nothing there, and nothing to clash.
 
     Parameters
     ----------
@@ -61,8 +62,8 @@ def unavoidable(
     excess
         Populations up to this are passed over: rounding of the occupancies.
     everywhere
-        Include clashes with atoms that every copy has. These need no populations to be
-        wrong, so they are left out by default.
+        Include clashes with atoms that have no altloc or that every copy has. The one or the
+        other is left out by default, for nobody gave a choice of states there.
 
     Returns
     -------
@@ -74,8 +75,8 @@ def unavoidable(
     population = occupancy[a] + occupancy[b] - 1
     kept = population > excess + _ROUNDING
     if not everywhere:
-        partial = model.occupancy < 1 - _ROUNDING
-        kept &= partial[a] & partial[b]
+        alternative = are_alternatives(model)
+        kept &= alternative[a] & alternative[b]
     parts: dict[tuple[tuple[int, int], tuple[int, int], str], list[int]] = {}
     residue = model.residue[model.site]
     for number in np.flatnonzero(kept).tolist():
@@ -84,6 +85,12 @@ def unavoidable(
         parts.setdefault((first, second, str(clashes.symmetry[number])), []).append(number)
     found = [_worst(clashes, population, numbers) for numbers in parts.values()]
     return sorted(found, key=lambda c: (-c.population, c.row_a, c.row_b, c.symmetry))
+
+
+def are_alternatives(model: Multiconformer) -> Bool[np.ndarray, " n_rows"]:
+    """Which rows are one of several possibilities: with an altloc, and not in every copy."""
+    labelled = np.asarray(model.altloc_id, dtype=str) != ""
+    return np.asarray(labelled & (model.occupancy < 1 - _ROUNDING), dtype=bool)
 
 
 def _worst(clashes: Clashes, population: np.ndarray, numbers: list[int]) -> UnavoidableClash:

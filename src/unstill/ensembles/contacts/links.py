@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse
+from scipy.spatial import cKDTree
 
 from unstill.chemistry.radii import are_metals
 from unstill.chemistry.residues import is_amino_acid, is_water
@@ -11,6 +12,9 @@ from unstill.ensembles.contacts.bonds import find_bonds
 from unstill.ensembles.contacts.sequence import residues_apart
 from unstill.ensembles.multiconformer import Multiconformer
 from unstill.shapes import Bool, Int
+
+# No bond of a metal with a non-metal is longer (Å).
+_REACH = 5.0
 
 
 def two_bonds_apart(
@@ -24,11 +28,13 @@ def two_bonds_apart(
     """
     if not len(a):
         return np.zeros(0, dtype=bool)
-    bonds = find_bonds(model)
-    kept = (residues_apart(model, bonds.row_a, bonds.row_b) == 0) | _links(
-        model, bonds.row_a, bonds.row_b
-    )
-    row_a, row_b = bonds.row_a[kept], bonds.row_b[kept]
+    # Bonds of the rows in question are enough, and an ensemble has many others.
+    tree = cKDTree(model.coord[np.union1d(a, b)])
+    near = np.flatnonzero(np.isfinite(tree.query(model.coord, distance_upper_bound=_REACH)[0]))
+    bonds = find_bonds(model.take_rows(near))
+    row_a, row_b = near[bonds.row_a], near[bonds.row_b]
+    kept = (residues_apart(model, row_a, row_b) == 0) | _links(model, row_a, row_b)
+    row_a, row_b = row_a[kept], row_b[kept]
     ones = np.ones(2 * len(row_a), dtype=np.int32)
     ends = np.concatenate([row_a, row_b]), np.concatenate([row_b, row_a])
     bonded = scipy.sparse.csr_array((ones, ends), shape=(model.n_rows, model.n_rows))

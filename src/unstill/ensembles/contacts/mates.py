@@ -101,7 +101,7 @@ def _texts(operation: gemmi.Op, lattice: np.ndarray) -> np.ndarray:
 
 
 def _shifted(operation: gemmi.Op, vector: list[int]) -> gemmi.Op:
-    moved = gemmi.Op(operation)
+    moved = gemmi.Op(operation.triplet())
     moved.tran = [t + v * moved.DEN for t, v in zip(operation.tran, vector, strict=True)]
     return moved
 
