@@ -21,6 +21,7 @@ from unstill.ensembles.hierarchy.edits import (
     reparent_state,
 )
 from unstill.ensembles.hierarchy.infer import infer_hierarchy
+from unstill.ensembles.hierarchy.join_models import join_models
 from unstill.ensembles.hierarchy.regroup import merge_states, reassign_rows, split_state
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "detect_clashes",
     "implied_rules",
     "infer_hierarchy",
+    "join_models",
     "merge_states",
     "reassign_rows",
     "remove_rule",

@@ -9,7 +9,7 @@ import gemmi
 import numpy as np
 
 from unstill.errors import FormatError
-from unstill.io.conformers.cif_parts import ANISO, ATOMS, MARKER, CifParts, marker, take_out
+from unstill.io.conformers.cif_parts import ANISO, ATOMS, MARKER, CifParts, has_marker, take_out
 from unstill.io.conformers.token_columns import TokenColumn, TokenTable, plain
 from unstill.io.reading import REMEDY
 
@@ -116,8 +116,7 @@ def _find(block: gemmi.cif.Block, loops: list[TokenTable], category: str) -> int
     found = [
         number
         for number, table in enumerate(loops)
-        if table.tags[0].partition(".")[0].lower() == category
-        and block.get_index(marker(number)) >= 0
+        if table.tags[0].partition(".")[0].lower() == category and has_marker(block, number)
     ]
     if len(found) > 1:
         raise FormatError(

@@ -227,6 +227,11 @@ def marker(number: int) -> str:
     return f"{MARKER}{number}"
 
 
+def has_marker(block: gemmi.cif.Block, number: int) -> bool:
+    """Whether a loop stands in a block."""
+    return len(block.find_values(marker(number))) > 0
+
+
 def take_out(block: gemmi.cif.Block, category: str, number: int) -> TokenTable | None:
     """Take a category out of a block, and leave marker ``number`` in its place.
 

@@ -17,7 +17,7 @@ from unstill.io.atomic import atomic_path
 from unstill.io.conformers.aniso_lines import aniso_columns
 from unstill.io.conformers.atom_lines import Cells, atom_items, item_columns
 from unstill.io.conformers.carried_cif import CarriedCif, category_reader
-from unstill.io.conformers.cif_parts import MARKER, marker
+from unstill.io.conformers.cif_parts import MARKER, has_marker, marker
 from unstill.io.conformers.cif_tables import put_table
 from unstill.io.conformers.number_text import NumberText
 from unstill.io.conformers.token_columns import TokenTable, quoted
@@ -129,7 +129,7 @@ def _document(
     if provenance is not None:
         _put_provenance(block, provenance)
     for number in places:
-        if number >= 0 and block.get_index(marker(number)) < 0:
+        if number >= 0 and not has_marker(block, number):
             block.init_loop("", [marker(number)]).add_row(["0"])
     return document, places
 

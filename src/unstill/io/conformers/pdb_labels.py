@@ -80,15 +80,17 @@ def labelled_rows(model: Multiconformer, share: np.ndarray, place: np.ndarray) -
                 own = model.state[row] == state and _is_whole(100 * occupancy[row])
                 percent = _percent(occupancy[row]) if own else counts[state]
                 written.append((row, chosen[state], percent))
-    row = np.array([line[0] for line in written], dtype=int)
+    shown = np.array([line[0] for line in written], dtype=int)
     # Atoms stay in the order of the sites, alternatives side by side.
-    by_site = np.lexsort((np.arange(len(row)), _site_order(model)[model.site[row]], place[row]))
+    by_site = np.lexsort(
+        (np.arange(len(shown)), _site_order(model)[model.site[shown]], place[shown])
+    )
     return LabelledRows(
-        row[by_site],
+        shown[by_site],
         np.array([line[1] for line in written], dtype="U1")[by_site],
         np.array([line[2] for line in written], dtype=int)[by_site],
         tuple(dropped),
-        len(row) - len(np.unique(row)),
+        len(shown) - len(np.unique(shown)),
     )
 
 
