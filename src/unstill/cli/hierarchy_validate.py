@@ -44,26 +44,28 @@ def validate(
     with Verb("hierarchy validate", as_json=as_json, debug=debug) as verb:
         from unstill.report.page import write_page
         from unstill.validation import RULES
+        from unstill.validation.finding import arranged
         from unstill.workflows.heterogeneity_report import validation_page
 
         if html is not None:
             check_outputs([html], [file])
         record = verb.record({"file": file, "html": html, "most": most}, inputs=[file])
-        findings, model, inferred = _examine(file, most)
+        findings, model, inferred = _examine(file)
         about = _about(model, findings, inferred=inferred)
         verb.result = {
-            "findings": [finding.as_dict() for finding in findings],
+            "findings": [finding.as_dict() for finding in arranged(findings, most)],
             **{f"n_{name}s": _number(findings, name) for name in ("error", "warning", "note")},
             "rules": RULES,
             **about,
         }
-        _say(verb, findings, about)
+        _say(verb, findings, about, most)
         if html is not None:
             page = validation_page(
                 file.name,
                 findings,
                 record.as_dict(),
                 about=_sentence(about),
+                most=most,
                 warnings=verb.warnings,
             )
             verb.output("html", write_page(page, html))
@@ -71,22 +73,30 @@ def validate(
             verb.fail()
 
 
-def _examine(file: Path, most: int) -> tuple[tuple[Finding, ...], Multiconformer | None, bool]:
-    """Findings; the model, if one can be built; whether its tree was inferred."""
+def _examine(file: Path) -> tuple[tuple[Finding, ...], Multiconformer | None, bool]:
+    """Return findings, the model if one can be built, and whether its tree was inferred."""
     from unstill.ensembles.hierarchy import infer_hierarchy
+    from unstill.errors import InputError
     from unstill.io.conformers import read_hierarchy_tables, read_multiconformer
-    from unstill.validation import check_hierarchy, check_tables
+    from unstill.validation import Finding, check_hierarchy, check_tables
     from unstill.validation.finding import arranged
 
-    told = check_tables(read_hierarchy_tables(file), most=most)
+    told = check_tables(read_hierarchy_tables(file), most=None)
     if any(finding.severity == "error" and finding.rule in ("V1", "V2") for finding in told):
         return told, None, False
-    model = read_multiconformer(file)
+    try:
+        model = read_multiconformer(file)
+    except InputError as error:
+        # An atom twice in one state, a position that is no number: a verdict, too.
+        refused = Finding(
+            "V2", "error", f"{error.what}: {error.found}", remedy=error.fix or "", kind="no-model"
+        )
+        return arranged([*told, refused], None), None, False
     inferred = not model.stated
     if inferred:
         model = infer_hierarchy(model)
     found = check_hierarchy(model, most=None, inferred=inferred)
-    return arranged([*told, *found], most), model, inferred
+    return arranged([*told, *found], None), model, inferred
 
 
 def _about(
@@ -126,9 +136,11 @@ def _sentence(about: dict[str, Any]) -> str:
     )
 
 
-def _say(verb: Verb, findings: tuple[Finding, ...], about: dict[str, Any]) -> None:
+def _say(verb: Verb, findings: tuple[Finding, ...], about: dict[str, Any], most: int) -> None:
+    from unstill.validation.finding import arranged
+
     verb.say(_sentence(about))
-    for finding in findings:
+    for finding in arranged(findings, most):
         verb.say()
         verb.say(f"{finding.severity:8s} {finding.rule:4s} {finding.message}")
         if finding.atoms:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from unstill.report.blocks import Block, Column, KeyFigure, KeyFigures, Prose, Row, Table
 from unstill.validation import RULES, Finding
-from unstill.validation.finding import SEVERITIES
+from unstill.validation.finding import SEVERITIES, arranged
 
 _NAMES = {"error": "Errors", "warning": "Warnings", "note": "Notes"}
 
@@ -17,13 +17,22 @@ _MEANS = {
 }
 
 
-def finding_blocks(findings: Sequence[Finding]) -> list[Block]:
-    """Key figures, and one table of all findings under headings of their severity."""
+def finding_blocks(findings: Sequence[Finding], most: int = 10) -> list[Block]:
+    """Key figures of all findings, and a table under headings of severity.
+
+    Parameters
+    ----------
+    findings
+        All of them.
+    most
+        Findings of one sort that the table lists.
+    """
     if not findings:
         return [Prose("Nothing was found: the model keeps every rule.")]
     rows: list[Row] = []
+    listed = arranged(findings, most)
     for severity in SEVERITIES:
-        some = [finding for finding in findings if finding.severity == severity]
+        some = [finding for finding in listed if finding.severity == severity]
         if some:
             rows.append(Row([f"{_NAMES[severity]}. {_MEANS[severity]}"], "group"))
             rows += [_row(finding) for finding in some]

@@ -17,6 +17,7 @@ def validation_page(
     provenance: Mapping[str, Any],
     *,
     about: str = "",
+    most: int = 10,
     warnings: Sequence[str] = (),
 ) -> Page:
     """Compose the page.
@@ -26,11 +27,13 @@ def validation_page(
     name
         Of the model.
     findings
-        As ``check_hierarchy`` gives them.
+        All of them, as ``check_hierarchy`` gives them.
     provenance
         ``Provenance.as_dict()`` of the run.
     about
         A sentence on the model: its states, its macrostates.
+    most
+        Findings of one sort that are listed.
     warnings
         What was warned of in the run.
     """
@@ -46,7 +49,7 @@ def validation_page(
         subject=name,
         lead=[Prose(verdict, lead=True), *([Prose(about)] if about else [])],
         sections=[
-            Section("Findings", finding_blocks(findings)),
+            Section("Findings", finding_blocks(findings, most)),
             Section("Rules", rule_blocks(findings)),
         ],
         provenance=provenance,
