@@ -30,6 +30,9 @@ def check_clashes(model: Multiconformer) -> Iterator[Finding]:
     error: near special positions occupancies follow conventions that differ. A clash with what
     every copy has is a matter of coordinates, not of populations: a warning.
     """
+    # An ensemble of many members: no two of its rows can be forced together.
+    if 2 * model.occupancy.max(initial=0.0) - 1 <= _EXCESS:
+        return
     clashes = find_clashes(model, symmetry=model.crystal is not None)
     for some, mates in ((clashes.within_copy, False), (clashes.between_mates, True)):
         # An atom beside its own mate is on a special position, whatever its occupancy.

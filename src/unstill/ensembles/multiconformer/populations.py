@@ -33,7 +33,8 @@ class MacrostatePopulations:
     population
         ``(n_macrostates,)`` share of all copies; NaN where it is not known.
     low, high
-        ``(n_macrostates,)`` what the occupancies allow; equal where they fix it.
+        ``(n_macrostates,)`` what the occupancies allow; equal where they fix it, NaN where it was
+        not looked at.
     known
         ``members`` (recorded), ``occupancies`` (fixed by them), ``entropy`` (the most random
         distribution with these occupancies) or ``unknown`` (too many to look at).
@@ -54,7 +55,7 @@ class MacrostatePopulations:
 
 
 def macrostate_populations(
-    model: Multiconformer, limit: int = 1000, bounds: int = 16
+    model: Multiconformer, limit: int = 1000, bounds: int = 64
 ) -> Iterator[MacrostatePopulations]:
     r"""Yield the populations of the allowed combinations of states, component by component.
 
@@ -112,7 +113,7 @@ def _of_occupancies(
     misfit, first = _nearest(present, occupancy)
     target = occupancy if misfit <= _EXACT else first @ present
     population = _most_random(present, target)
-    low, high = np.zeros(n), np.ones(n)
+    low = high = np.full(n, np.nan)
     known = "entropy"
     if np.linalg.matrix_rank(np.column_stack([present, np.ones(n)])) == n:
         population = low = high = first

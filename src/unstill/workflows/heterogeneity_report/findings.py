@@ -39,13 +39,14 @@ def finding_blocks(findings: Sequence[Finding], most: int = 10) -> list[Block]:
     columns = [
         Column("Rule", style="text"),
         Column("Finding", style="note"),
-        Column("States", style="note"),
-        Column("Atoms", style="note"),
-        Column("Stands for"),
+        Column("Places"),
         Column("To do", style="note"),
     ]
-    note = "Long runs of one sort are shortened; “stands for” counts atoms, positions or pairs."
-    return [finding_figures(findings), Table(columns, rows, note, wide=True)]
+    note = (
+        "Long runs of one sort are shortened; “places” counts the atoms, positions, states or "
+        "pairs that a line stands for."
+    )
+    return [finding_figures(findings), Table(columns, rows, note)]
 
 
 def finding_figures(findings: Sequence[Finding]) -> KeyFigures:
@@ -84,10 +85,17 @@ def _row(finding: Finding) -> Row:
     return Row(
         [
             finding.rule,
-            finding.message,
-            ", ".join(finding.states),
-            ", ".join(finding.atoms),
+            f"{finding.message}{_concerned(finding)}",
             str(finding.count),
             finding.remedy,
         ]
     )
+
+
+def _concerned(finding: Finding) -> str:
+    """Atoms that the message does not name; without any, states that it does not name."""
+    for what, names in (("Atoms", finding.atoms), ("States", finding.states)):
+        if names:
+            known = all(name in finding.message for name in names)
+            return "" if known else f". {what}: {', '.join(names)}"
+    return ""

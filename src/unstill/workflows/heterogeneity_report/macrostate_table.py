@@ -19,7 +19,7 @@ _MOST_SIMPLE, _MOST_STATES = 40, 6
 _KNOWN = {
     "members": "counted in the members",
     "occupancies": "fixed by the occupancies",
-    "entropy": "the most random that has these occupancies; what they allow in brackets",
+    "entropy": "the most random with these occupancies; in brackets, what they allow",
     "unknown": "not known: too many to look at",
 }
 
@@ -105,7 +105,7 @@ def allowed(components: Sequence[MacrostatePopulations]) -> str:
     if logarithm < 6:
         found = str(math.prod(len(component.present) for component in components))
     else:
-        found = "about 10" + f"{logarithm:.0f}".translate(_POWERS)
+        found = ("about " if whole else "") + "10" + f"{logarithm:.0f}".translate(_POWERS)
     return found if whole else f"more than {found}"
 
 

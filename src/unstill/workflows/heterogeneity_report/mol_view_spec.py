@@ -76,7 +76,7 @@ def _structure(number: int, states: tuple[SeenState, ...], *, only: bool) -> dic
             *(
                 _node("color", {"color": state.colour, "selector": selector})
                 for state in states
-                if (selector := _selector([p for p in state.patches if not p.atoms]))
+                if (selector := _selector(_traces(state)))
             ),
         ],
     )
@@ -105,6 +105,10 @@ def _structure(number: int, states: tuple[SeenState, ...], *, only: bool) -> dic
             _node("component", {"selector": whole}, [sticks, _node("tooltip", {"text": told})])
         )
     return _node("structure", {"type": "model", "model_index": number}, children)
+
+
+def _traces(state: SeenState) -> list[Patch]:
+    return [Patch(p.chain, p.residues) for p in state.patches if p.has_trace]
 
 
 def _selector(patches: list[Patch] | tuple[Patch, ...]) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from unstill.report.blocks import Block, Column, FigureBlock, Prose, Row, Table
 from unstill.report.numbers import number
 from unstill.report.svg import ACCENT, HATCH, INK, LINE, STYLE, inline_svg, new_figure
 from unstill.workflows.heterogeneity_report.alternatives import SHARED
+from unstill.workflows.heterogeneity_report.tree_figure import readable_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +27,9 @@ _LONGEST = 420
 """Residues of one strip; longer chains continue on the next."""
 
 _MOST_ROWS = 30
+_MOST_COLOURS = 12
+"""Places of a residue that are told apart; one pale column stands for all of more."""
+
 _HALF = 0.5
 """Columns touch: gaps of a fraction of a pixel would look like stripes."""
 
@@ -94,13 +98,14 @@ def _strip(
         for axes in panels[:2]:
             axes.tick_params(labelbottom=False)
         panels[2].set_xlabel(f"residue of chain {chain}")
-        svg = inline_svg(figure, f"strip-{place[0]}-{place[1]}", title=title)
+        svg = readable_svg(inline_svg(figure, f"strip-{place[0]}-{place[1]}", title=title))
     return FigureBlock(
         svg,
         f"{title}. Above: places of the atom that has most. Middle: spread, the root mean square "
         "distance of the heavy atoms from their mean positions, weighted by occupancy; dots: the "
         "main chain alone. Below: how its places share the copies, one colour a state as in the "
-        "tree, grey for what every copy has.",
+        "tree, grey for what every copy has, pale where there are more than "
+        f"{_MOST_COLOURS} places.",
         "A column that ends below 1 is a residue, or a side chain, that some copies lack; above "
         "1, occupancies that cannot be. Dots as high as the bars: the main chain moves too.",
         panels=True,
@@ -145,6 +150,10 @@ def _draw_occupancy(
         rows = residues.rows[residues.row_start[residue] : residues.row_start[residue + 1]]
         ordered = sorted(rows.tolist(), key=lambda r: (-float(model.occupancy[r]), r))
         at = 0.0
+        if len(ordered) > _MOST_COLOURS:
+            whole = float(np.clip(model.occupancy[rows], 0, None).sum())
+            bars.setdefault(ACCENT, []).append((float(residues.res_id[residue]), whole, 0.0))
+            top, ordered = max(top, whole), []
         for row in ordered:
             share = max(float(model.occupancy[row]), 0.0)
             colour = colours.get(int(model.state[row]), SHARED)
@@ -153,7 +162,7 @@ def _draw_occupancy(
         top = max(top, at)
     for colour, found in bars.items():
         x, share, bottom = np.array(found).T
-        alpha = 0.45 if colour == SHARED else 1.0
+        alpha = 0.45 if colour == SHARED else 0.3 if colour == ACCENT else 1.0
         _fill_columns(axes, x, share, bottom, colour, alpha=alpha)
     axes.axhline(1.0, color=HATCH, linewidth=0.8)
     axes.set_ylim(0, 1.04 * top)

@@ -20,7 +20,7 @@ _MOST = 300
 """States that are drawn; a longer list is for the table, not for the eye."""
 
 _WIDTH, _LINE, _GAP = 9.0, 0.172, 0.075
-_TOP, _BOTTOM = 0.42, 0.08
+_TOP, _BOTTOM = 0.52, 0.08
 _STEP = 0.13
 _SHORT_COLUMN, _LONG_COLUMN = 26, 56
 
@@ -70,21 +70,54 @@ def _figure(model: Multiconformer, drawn: Sequence[DrawnState]) -> str:
         for number, column in enumerate(columns):
             _draw_column(axes, model, column, number * width, width - 0.3)
         title = f"Tree of {len(drawn)} states with their occupancies"
-        return inline_svg(figure, "tree", title=title)
+        return readable_svg(inline_svg(figure, "tree", title=title))
+
+
+def readable_svg(svg: str) -> str:
+    """Keep the letters of a wide figure legible on a narrow screen: it scrolls instead."""
+    return svg.replace("<svg ", '<svg style="min-width: 50rem" ', 1)
 
 
 def _columns(drawn: Sequence[DrawnState]) -> list[list[DrawnState]]:
     n = 1 if len(drawn) <= _SHORT_COLUMN else 2 if len(drawn) <= 2 * _LONG_COLUMN else 3
-    sets: dict[int, list[DrawnState]] = {}
+    blocks = _blocks(drawn)
+    heights = [_height(block) + _GAP for block in blocks]
+    low, high = max(heights), sum(heights)
+    # The lowest height at which n columns take all blocks in their order.
+    while high - low > _LINE / 4:
+        middle = (low + high) / 2
+        low, high = (low, middle) if len(_filled(heights, middle)) <= n else (middle, high)
+    return [
+        [state for number in column for state in blocks[number]]
+        for column in _filled(heights, high)
+    ]
+
+
+def _blocks(drawn: Sequence[DrawnState]) -> list[list[DrawnState]]:
+    """Return sets of alternatives, in one piece unless they are longer than a column."""
+    sizes: dict[int, int] = {}
     for state in drawn:
-        sets.setdefault(state.top, []).append(state)
-    whole = sum(map(_height, sets.values())) + _GAP * len(sets)
-    columns: list[list[DrawnState]] = [[]]
-    for some in sets.values():
-        filled = _height(columns[-1]) + _height(some) / 2
-        if columns[-1] and filled > whole / n and len(columns) < n:
+        sizes[state.top] = sizes.get(state.top, 0) + 1
+    blocks: list[list[DrawnState]] = []
+    for number, state in enumerate(drawn):
+        new = number == 0 or state.top != drawn[number - 1].top
+        long = sizes[state.top] > _LONG_COLUMN // 2 and state.depth == 1
+        if new or long:
+            blocks.append([])
+        blocks[-1].append(state)
+    return blocks
+
+
+def _filled(heights: Sequence[float], most: float) -> list[list[int]]:
+    """Fill columns up to a height, block by block."""
+    columns: list[list[int]] = [[]]
+    at = 0.0
+    for number, height in enumerate(heights):
+        if columns[-1] and at + height > most + 1e-9:
             columns.append([])
-        columns[-1] += some
+            at = 0.0
+        columns[-1].append(number)
+        at += height
     return columns
 
 
@@ -105,13 +138,10 @@ def _draw_column(
     step = min(_STEP, 0.16 * width / deepest)
     root = model.states[model.tree.root].id
     place, y = {0: (x + 0.05, _TOP - 0.14)}, _TOP
-    axes.text(x + 0.02, 0.18, _cut(root, 24), fontsize=9, va="center", fontweight="bold")
+    axes.text(x + 0.02, 0.28, _cut(root, 24), fontsize=9, va="center", fontweight="bold")
     bar, size = x + 0.66 * width, 0.24 * width
-    axes.text(bar, 0.18, "0", fontsize=7.6, color=SOFT, ha="center", va="center")
-    axes.text(bar + size, 0.18, "1", fontsize=7.6, color=SOFT, ha="center", va="center")
-    axes.text(
-        bar + size / 2, 0.18, "occupancy", fontsize=8.2, color=SOFT, ha="center", va="center"
-    )
+    for at, word, high in ((0.0, "0", 0.3), (0.5, "occupancy", 0.14), (1.0, "1", 0.3)):
+        axes.text(bar + at * size, high, word, fontsize=7.8, color=SOFT, ha="center", va="center")
     top = y
     for number, state in enumerate(column):
         if number:

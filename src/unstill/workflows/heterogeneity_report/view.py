@@ -31,6 +31,11 @@ class Patch:
     residues: tuple[ResidueNumber, ...]
     atoms: tuple[str, ...] = ()
 
+    @property
+    def has_trace(self) -> bool:
+        """Whether the atoms that a ribbon follows are in the state."""
+        return not self.atoms or "CA" in self.atoms or "P" in self.atoms
+
 
 @dataclass(frozen=True)
 class SeenState:

@@ -90,8 +90,8 @@ def _chimerax_lines(view: View) -> Iterator[str]:
             for patch in state.patches:
                 chosen = f"{model}{_chimerax_residues(patch)}"
                 atoms = f"@{','.join(patch.atoms)}" if patch.atoms else ""
-                # A ribbon belongs to the residue: it follows a state that holds the whole of it.
-                target = "a" if patch.atoms else "ac"
+                # A ribbon belongs to the residue: it takes the colour of its trace.
+                target = "ac" if patch.has_trace else "a"
                 yield f"color {chosen}{atoms} {state.colour} target {target}"
                 yield f"show {chosen} atoms"
     yield "style stick"
