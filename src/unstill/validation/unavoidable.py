@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from unstill.ensembles.contacts import UnavoidableClash, find_clashes, unavoidable
+from unstill.ensembles.contacts import (
+    UnavoidableClash,
+    are_alternatives,
+    find_clashes,
+    unavoidable,
+)
 from unstill.ensembles.multiconformer import Multiconformer
 from unstill.validation.finding import Finding
 from unstill.validation.row_names import row_names, several, state_ids
@@ -39,23 +44,28 @@ def check_clashes(model: Multiconformer) -> Iterator[Finding]:
         some = some.take(some.row_a != some.row_b)
         everywhere = unavoidable(model, some, excess=_EXCESS, everywhere=True)
         partial = model.occupancy < 1 - 1e-6
+        chosen = are_alternatives(model)
         always = []
         for clash in everywhere:
             if partial[clash.row_a] and partial[clash.row_b]:
-                yield _forced(model, clash, mates=mates)
+                labelled = bool(chosen[clash.row_a] and chosen[clash.row_b])
+                yield _forced(model, clash, mates=mates, labelled=labelled)
             else:
                 always.append(clash)
         if always:
             yield from _always(model, always, mates=mates)
 
 
-def _forced(model: Multiconformer, clash: UnavoidableClash, *, mates: bool) -> Finding:
+def _forced(
+    model: Multiconformer, clash: UnavoidableClash, *, mates: bool, labelled: bool
+) -> Finding:
     a, b, share = clash.row_a, clash.row_b, clash.population
     mate = f" of the mate {clash.symmetry}" if mates else ""
     more = "" if clash.n == 1 else f" (and {several(clash.n - 1, 'pair')} more)"
     return Finding(
         "V8",
-        "error" if share > FORCED + 1e-9 and not mates else "warning",
+        # Without an altloc nobody said that there is a choice: weak waters get low occupancies.
+        "error" if share > FORCED + 1e-9 and labelled and not mates else "warning",
         f"{model.row_label(a)} ({model.occupancy[a]:.2f}) and {model.row_label(b)}{mate} "
         f"({model.occupancy[b]:.2f}) are {clash.distance:.2f} Å apart, and at least "
         f"{share:.2f} of all copies have both{more}",
@@ -63,7 +73,7 @@ def _forced(model: Multiconformer, clash: UnavoidableClash, *, mates: bool) -> F
         atoms=row_names(model, (a, b)),
         value=share,
         remedy="lower one of the occupancies so that they sum to 1 at most, or move one atom",
-        kind="forced-clash-with-mate" if mates else "forced-clash",
+        kind="forced-clash" + "-with-mate" * mates + "-without-altloc" * (not labelled),
     )
 
 
