@@ -44,8 +44,9 @@ def test_demo_writes_report_and_results(tmp_path: Path) -> None:
 def test_unknown_section_is_bad_usage(tmp_path: Path) -> None:
     done = run("demo", "--sections", "dessert", "-o", str(tmp_path))
     assert done.returncode == 2
-    assert "choose from indexing, fit, ensemble, difference, weighting, reduction" in " ".join(
-        done.stderr.split()
+    assert (
+        "choose from indexing, fit, ensemble, difference, weighting, encoding, reduction"
+        in " ".join(done.stderr.split())
     )
 
 

@@ -22,7 +22,7 @@ from unstill.workflows.demo_report import demo_page
 
 @pytest.fixture(scope="module")
 def result() -> DemoResult:
-    sections = ("indexing", "ensemble", "difference", "weighting", "reduction")
+    sections = ("indexing", "ensemble", "difference", "weighting", "encoding", "reduction")
     return run_demo(sections=sections, n_frames=64)
 
 
@@ -110,6 +110,35 @@ def test_published_recipe_starts_at_negative_intensities(result: DemoResult) -> 
     assert (recipe.cc[1:] > recipe.cc_at_start[1:] + 0.3).all()
 
 
+def test_weights_become_the_occupancies_of_two_states(result: DemoResult) -> None:
+    demo, weighed = result.encoding, result.weighting
+    assert demo is not None
+    assert weighed is not None
+    share = weighed.share_of_a(weighed.found.weights)
+    assert demo.share == pytest.approx(share, abs=1e-12)
+    assert demo.occupancy == pytest.approx(share, abs=1e-6)
+    tree = demo.model.tree
+    assert sorted(tree.parent.tolist()) == [-1, 0, 0]
+    assert tree.occupancy.sum() == pytest.approx(2.0)
+    assert demo.inferred_same
+    # The loop swings through what stands in its way; nothing in the file contradicts itself.
+    assert {finding.severity for finding in demo.findings} == {"warning", "note"}
+
+
+def test_the_ensemble_comes_back_from_its_file(result: DemoResult) -> None:
+    assert result.encoding is not None
+    recorded, anew, lossless = result.encoding.roads
+    share = result.encoding.share
+    assert recorded.share == pytest.approx(share, abs=1e-9)
+    # Coordinates are written with three decimals.
+    assert recorded.shift is not None
+    assert recorded.shift < 0.0005 * math.sqrt(3)
+    assert max(recorded.mean_error, recorded.spread_error) < 0.001
+    assert anew.n_members == 20
+    assert anew.share == pytest.approx(share, abs=1 / 40 + 1e-9)
+    assert (lossless.share, lossless.shift) == (pytest.approx(share, abs=1e-9), 0.0)
+
+
 def test_maps_of_the_result_can_be_compared_again(result: DemoResult) -> None:
     fit = result.fits["liquid-like"].fit
     again = correlate(fit.model_map, fit.observed, d_min=fit.d_min, d_max=fit.d_max)
@@ -125,6 +154,8 @@ def test_report_says_simulated_and_shows_the_truth(result: DemoResult) -> None:
     for part in ("The data", "Indexing", "What is left", "Provenance", "How to read it."):
         assert part in html
     section = html[html.index("Which frames explain the data?</h2>") :]
+    for part in ("The ensemble in one file", "Tree of 2 states", "within 0.5 Å, made anew"):
+        assert part in section
     assert html.index("What is left</h2>") < html.index("Which frames explain the data?</h2>")
     for part in ("Supported: ", "Maximum entropy, same θ", "Published recipe", "Σw = 60"):
         assert part in section
@@ -149,6 +180,9 @@ def test_json_holds_every_number_and_no_nan(result: DemoResult) -> None:
     assert weighting["maxent"]["null"]["same_theta"]["n_permutations"] == 20
     assert weighting["sigmoid_cc"]["recipe"]["n_steps"] == 500
     assert {"share", "share_recipe", "states", "loop", "angle"} <= set(weighting)
+    encoding = numbers["encoding"]
+    assert encoding["findings"]["error"] == 0
+    assert [road["n_members"] for road in encoding["roads"]] == [120, 20, 120]
 
 
 def test_the_map_comes_back_from_the_images(result: DemoResult) -> None:

@@ -16,7 +16,7 @@ from unstill.cli.verb import Verb
 if TYPE_CHECKING:
     from unstill.workflows.demo import DemoResult
 
-_FILES = ("report.html", "results.json", "fit.svg")
+_FILES = ("report.html", "results.json", "fit.svg", "states.cif")
 _TITLES = {
     "data": "read map and coordinates",
     "indexing": "choose the indexing",
@@ -24,6 +24,7 @@ _TITLES = {
     "ensemble": "stream a supercell ensemble",
     "difference": "difference map",
     "weighting": "weigh frames of two states",
+    "encoding": "write them as one model, and back",
     "reduction": "simulate images and reduce them",
 }
 
@@ -35,14 +36,17 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="Folder for report.html, results.json and fit.svg.")
+        Path,
+        typer.Option(
+            "-o", "--out", help="Folder for the report, its numbers, a picture and a model."
+        ),
     ] = Path("unstill-demo"),
     dataset: Annotated[
         str, typer.Option(help="bpti-simulated (embedded) or snase (measured).")
     ] = "bpti-simulated",
     sections: Annotated[
         str, typer.Option(help="Parts to run, separated by commas.")
-    ] = "indexing,fit,ensemble,difference,weighting,reduction",
+    ] = "indexing,fit,ensemble,difference,weighting,encoding,reduction",
     frames: Annotated[
         int | None, typer.Option(min=32, help="Frames of the ensemble. [default: by data set]")
     ] = None,
@@ -55,14 +59,16 @@ def demo(
 
     Chooses the indexing, fits three models with intervals, streams a supercell
     ensemble towards its ceiling, draws a difference map, weighs a simulated
-    ensemble of two states, reduces simulated images, and sets a null control
-    beside every agreement. Takes about a minute on two processors.
+    ensemble of two states, makes one model with a hierarchy of it and an ensemble
+    again, reduces simulated images, and sets a null control beside every
+    agreement. Takes about a minute on two processors.
 
     Example: unstill demo --dataset snase -o snase-report
     """
     chosen = _sections(sections)
     with Verb("demo", as_json=as_json, debug=debug) as verb:
         from unstill.datasets import fetch
+        from unstill.io import write_multiconformer
         from unstill.io.atomic import atomic_path
         from unstill.parallel import cpu_count
         from unstill.report.page import write_page
@@ -71,7 +77,7 @@ def demo(
         from unstill.workflows.demo_report import demo_page, demo_picture
 
         check_folder(out, _FILES)
-        page_path, json_path, picture_path = (out / name for name in _FILES)
+        page_path, json_path, picture_path, model_path = (out / name for name in _FILES)
         inputs = list(fetch(dataset).paths.values())
         parameters = {
             "dataset": dataset,
@@ -100,6 +106,9 @@ def demo(
             with atomic_path(picture_path) as temporary:
                 temporary.write_text(demo_picture(result), encoding="utf-8")
             verb.output("picture", picture_path)
+        if result.encoding is not None:
+            write_multiconformer(result.encoding.model, model_path, provenance=provenance)
+            verb.output("model", model_path)
         _tell(verb, result)
 
 
@@ -164,6 +173,13 @@ def _tell(verb: Verb, result: DemoResult) -> None:
             f"{weighed.share_of_a(weighed.found.weights):.3f} (truth {weighed.share:g})  "
             f"free CC aniso {number(weighed.found.uniform_free.aniso)} → "
             f"{number(weighed.found.cc_free.aniso)}  {weighed.found.verdict}"
+        )
+    if result.encoding is not None:
+        encoded = result.encoding
+        verb.say(
+            f"  encoding     {encoded.n_frames} frames → {len(encoded.model.states)} states  "
+            f"occupancy of A {encoded.occupancy:.3f} (weights {encoded.share:.3f})  back from "
+            f"the file {encoded.roads[0].share:.3f}, made anew {encoded.roads[1].share:.3f}"
         )
     if result.reduction is not None:
         reduced = result.reduction

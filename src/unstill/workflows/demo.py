@@ -23,13 +23,14 @@ from unstill.maps.mate_spread import sigma_from_mates
 from unstill.maps.null_control import permute_within_shells
 from unstill.maps.overlap import overlap
 from unstill.maps.symmetrize import symmetrize
+from unstill.workflows.demo_encoding import EncodingDemo, encoding_demo
 from unstill.workflows.demo_ensemble import EnsembleAgreement, ensemble_agreement
 from unstill.workflows.demo_fits import MODELS, FittedModel, fit_models
 from unstill.workflows.demo_indexing import Indexing, find_indexing
 from unstill.workflows.demo_reduction import ReductionDemo, reduction_demo
 from unstill.workflows.demo_weighting import Swing, WeightingDemo, weighting_demo
 
-SECTIONS = ("indexing", "fit", "ensemble", "difference", "weighting", "reduction")
+SECTIONS = ("indexing", "fit", "ensemble", "difference", "weighting", "encoding", "reduction")
 """Parts of the job that can be chosen; the data are always shown."""
 
 DEFAULT_DATASET = "bpti-simulated"
@@ -107,6 +108,8 @@ class DemoResult:
         Data minus the liquid-like model and its free isotropic curve.
     weighting
         Weights of a simulated ensemble of two states, beside the truth.
+    encoding
+        The weighed ensemble as a model with a hierarchy, and back.
     reduction
         Simulated images and the map reduced from them.
     seconds
@@ -128,6 +131,7 @@ class DemoResult:
     ensemble: EnsembleAgreement | None = None
     difference: DifferenceMap | None = None
     weighting: WeightingDemo | None = None
+    encoding: EncodingDemo | None = None
     reduction: ReductionDemo | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
 
@@ -155,7 +159,8 @@ def run_demo(
         ``"bpti-simulated"`` (embedded) or ``"snase"`` (measured).
     sections
         Which of :data:`SECTIONS`. The ensemble and the difference stand on
-        the liquid-like fit, which is then made whether shown or not.
+        the liquid-like fit, the encoding on the weights, which are then made
+        whether shown or not.
     seed
         Of the ensemble, the null control and the bootstraps.
     workers
@@ -224,7 +229,7 @@ def run_demo(
             delta = unexplained(fits["liquid-like"].fit, seed=seed)
             report("difference", 1, 1)
     weighed: WeightingDemo | None = None
-    if "weighting" in sections:
+    if set(sections) & {"weighting", "encoding"}:
         with clock("weighting"):
             weighed = weighting_demo(
                 structure,
@@ -232,6 +237,15 @@ def run_demo(
                 seed=seed,
                 workers=workers,
                 progress=lambda done, total: report("weighting", done, total),
+            )
+    encoded: EncodingDemo | None = None
+    if "encoding" in sections and weighed is not None:
+        with clock("encoding"):
+            encoded = encoding_demo(
+                structure,
+                weighed,
+                seed=seed,
+                progress=lambda done, total: report("encoding", done, total),
             )
     reduced: ReductionDemo | None = None
     if "reduction" in sections:
@@ -256,7 +270,8 @@ def run_demo(
         fits=fits,
         ensemble=agreement,
         difference=delta,
-        weighting=weighed,
+        weighting=weighed if "weighting" in sections else None,
+        encoding=encoded,
         reduction=reduced,
         seconds=clock.seconds,
     )

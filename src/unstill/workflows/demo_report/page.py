@@ -13,6 +13,7 @@ from unstill.workflows.demo import DemoResult
 from unstill.workflows.demo_fits import FittedModel
 from unstill.workflows.demo_report.data import data_blocks, indexing_blocks
 from unstill.workflows.demo_report.difference import difference_blocks
+from unstill.workflows.demo_report.encoding import encoding_blocks
 from unstill.workflows.demo_report.ensemble import ensemble_blocks
 from unstill.workflows.demo_report.figures import fit_slices
 from unstill.workflows.demo_report.models import fit_blocks, shell_blocks
@@ -51,6 +52,8 @@ def demo_page(
         sections.append(
             Section("Which frames explain the data?", weighting_blocks(result.weighting))
         )
+    if result.encoding is not None:
+        sections.append(Section("The ensemble in one file", encoding_blocks(result.encoding)))
     if result.reduction is not None:
         sections.append(Section("From images to a map", reduction_blocks(result.reduction)))
     return Page(
