@@ -169,6 +169,7 @@ def _shortened(parts: list[str], most: int) -> str:
         longer = f"{text}, {part}" if text else part
         left = len(parts) - number - 1
         if len(longer) + (5 if left else 0) > most and text:
-            return f"{text}, +{left + 1}"
+            text = f"{text}, +{left + 1}"
+            break
         text = longer
     return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -30,7 +30,7 @@ def tree_blocks(model: Multiconformer, drawn: Sequence[DrawnState]) -> list[Bloc
     if not drawn:
         return [Prose("The model has one state: every copy is the same.")]
     shown = drawn[:_MOST]
-    if len(shown) < len(drawn):
+    if len(shown) < len(drawn) and drawn[len(shown)].top == shown[-1].top:
         # A set of alternatives is not cut in two.
         last = shown[-1].top
         whole = [state for state in shown if state.top != last]
