@@ -28,6 +28,7 @@ VERBS: dict[str, str] = {
     "weigh": "unstill.cli.weigh",
     "enrich": "unstill.cli.enrich",
     "map": "unstill.cli.map",
+    "convert": "unstill.cli.convert",
     "hierarchy": "unstill.cli.hierarchy",
 }
 """Verb → module that defines it, in the order of ``unstill --help``."""

@@ -171,7 +171,7 @@ def _check_excess(
             "occupancies of states that exclude each other exceed their parent's",
             found=f"{len(above)} groups, the worst "
             + shortened((f"{name} and its alternatives +{more:.2f}" for name, more in above), 3),
-            fix="correct the occupancies, or let them be scaled down (renormalise)",
+            fix="correct the occupancies, or let them be scaled down (--renormalise)",
         )
 
 

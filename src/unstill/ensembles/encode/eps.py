@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,7 @@ def encode_eps(
     junction_cost: float = 10.0,
     repair: bool = True,
     anisotropic: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Encoded:
     r"""Encode an ensemble by few states such that every residue stays within a bound.
 
@@ -63,6 +64,8 @@ def encode_eps(
         Whether to repair geometry; without it, places are the plain means.
     anisotropic
         Whether the spread goes into U rather than B.
+    progress
+        Called with (done, all) after every chain and every fit.
 
     Returns
     -------
@@ -83,8 +86,13 @@ def encode_eps(
     given = _Given.of(ensemble)
     costs = SegmentCosts(eps * _ROUNDING, junction_cost)
     chain = [_chain_residue(given, number, run) for run in given.runs for number in run]
-    states = [mine for run in given.runs for mine in _states(given, chain, run, costs)]
+    steps = _Steps(progress, len(given.runs) + _ROUNDS + 1)
+    states: list[ResidueStates] = []
+    for run in given.runs:
+        states += _states(given, chain, run, costs)
+        steps.next()
     fitted = _fit(given, states, eps, repair=repair)
+    steps.next()
     for number in range(_ROUNDS):
         if not repair or not fitted.junctions.broken.any():
             break
@@ -94,7 +102,27 @@ def encode_eps(
             for residue, mine in zip(chain, split, strict=True)
         ]
         fitted = _fit(given, states, eps, repair=repair, before=fitted)
+        steps.next()
+    steps.finish()
     return _encoded(given, states, fitted, eps, anisotropic=anisotropic)
+
+
+class _Steps:
+    """Tell of progress."""
+
+    def __init__(self, progress: Callable[[int, int], None] | None, total: int) -> None:
+        self.progress, self.total, self.done = progress, total, 0
+
+    def next(self) -> None:
+        """One more is done."""
+        self.done += 1
+        if self.progress is not None:
+            self.progress(self.done, self.total)
+
+    def finish(self) -> None:
+        """All is done; rounds that were not needed count."""
+        self.done = self.total - 1
+        self.next()
 
 
 @dataclass(frozen=True, eq=False)

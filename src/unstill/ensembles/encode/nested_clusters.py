@@ -38,7 +38,7 @@ class NestedClusters:
 
 
 def nested_clusters(squared: Float[np.ndarray, " n_pairs"], n_members: int) -> NestedClusters:
-    """Cluster members by Ward's method, from squared distances (condensed, as scipy orders them)."""
+    """Cluster members by Ward's method, from condensed squared distances."""
     n_nodes = 2 * n_members - 1
     held = np.zeros((n_nodes, n_members), dtype=bool)
     held[np.arange(n_members), np.arange(n_members)] = True

@@ -78,10 +78,12 @@ def _losses(model: Multiconformer, lines: LabelledRows) -> list[str]:
             "format; write .cif to keep it"
         )
     if model.members is not None:
-        found.append(
-            f"the {model.members.n_members} members and their weights are not in this format; "
-            "write .cif to keep them"
-        )
+        # Members that are the models of the file lose their weights only.
+        lost = f"the {model.members.n_members} members and their weights are"
+        if int(model_numbers(model).max(initial=1)) == model.members.n_members:
+            lost = "" if np.ptp(model.members.weights) < 1e-9 else "weights of the models are"
+        if lost:
+            found.append(f"{lost} not in this format; write .cif to keep them")
     if lines.dropped:
         name, number, share = max(lines.dropped, key=lambda one: one[2])
         number_lost = sum(one[1] for one in lines.dropped)
