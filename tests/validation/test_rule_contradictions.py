@@ -46,7 +46,7 @@ def models(draw: st.DrawFn) -> Multiconformer:
     return built(rows, states, rules)
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(models())
 def test_exactly_what_no_subset_allows_is_an_error(model) -> None:
     impossible = {state.id for state in model.states} - possible_states(model)
@@ -80,7 +80,7 @@ def _needed(model: Multiconformer, state: str) -> set[str]:
     return found
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(
     st.lists(st.integers(0, 60), min_size=2, max_size=5),
     st.integers(-3, 6),

@@ -22,6 +22,7 @@ from unstill.provenance import Provenance
 from unstill.validation import Finding, check_hierarchy
 from unstill.workflows.heterogeneity_report import FILES, write_heterogeneity_report
 from unstill.workflows.heterogeneity_report.alternatives import drawn_states, span
+from unstill.workflows.heterogeneity_report.tree_figure import tree_blocks
 
 RECORD = Provenance("unstill hierarchy report").as_dict()
 
@@ -205,7 +206,7 @@ def test_a_model_without_alternatives_has_no_empty_figure(tmp_path) -> None:
 
 
 def test_labels_are_escaped_wherever_they_stand(tmp_path) -> None:
-    bad = '<b>&"'
+    bad = '<b>&"$x$'
     model = chain_of(4, every=2, prefix=bad)
     sites = model.sites.copy()
     sites.chain_id[sites.chain_id == "A"] = "<A&"
@@ -233,7 +234,7 @@ def test_labels_are_escaped_wherever_they_stand(tmp_path) -> None:
     ids=["16 states of one residue", "300 states", "22 chains"],
 )
 def test_pages_of_many_states_and_chains_stay_small(model, most_kilobytes, tmp_path) -> None:
-    paths = written(model, tmp_path)
+    paths = written(model, tmp_path, findings=[])
     page = paths["report"].read_text()
     assert len(page) < 1000 * most_kilobytes
     assert len(table(paths["states"])) == len(model.states) - 1
@@ -245,10 +246,10 @@ def test_pages_of_many_states_and_chains_stay_small(model, most_kilobytes, tmp_p
         assert "8 of 22 chains with alternatives are drawn" in words(page)
 
 
-def test_what_is_left_out_of_a_drawing_is_said(tmp_path) -> None:
+def test_what_is_left_out_of_a_drawing_is_said() -> None:
     model = chain_of(110, "ABC")
-    page = words(written(model, tmp_path)["report"].read_text())
-    assert "The first 300 of 330 states are drawn" in page
+    *_, last = tree_blocks(model, drawn_states(model))
+    assert "The first 300 of 330 states are drawn" in last.html()
 
 
 def test_the_same_model_gives_the_same_bytes(small, tmp_path) -> None:
@@ -457,8 +458,13 @@ def test_negative_numbers_insertions_and_hostile_names_make_no_commands(tmp_path
     assert "/A:-3" in paths["chimerax"].read_text()
     codes = re.findall(r'"pdbx_PDB_ins_code": "(\w)"', paths["molstar"].read_text())
     assert set(codes) == {"B"}
-    known = "# load split_states delete hide color show set group orient".split()
-    assert {line.split(" ")[0] for line in pymol.splitlines()} <= set(known)
+    known = {"#", "load", "split_states", "delete", "hide", "color", "show", "set", "group"}
+    assert {line.split(" ")[0] for line in pymol.splitlines()} <= known | {"orient"}
+    sites.chain_id[sites.chain_id == "A"] = "A\ndelete"
+    bad = written(model.replace(sites=sites, states=tuple(states)), tmp_path)
+    for name in ("pymol", "chimerax"):
+        assert "\ndelete\n" not in bad[name].read_text()
+        assert "color 0x0" not in bad[name].read_text()
 
 
 def test_members_are_the_copies_where_they_are_recorded(tmp_path) -> None:

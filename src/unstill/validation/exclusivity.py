@@ -81,7 +81,7 @@ def _unwritten(model: Multiconformer) -> Iterator[Finding]:
         yield Finding(
             "V4",
             "note",
-            f"{several(count, 'pair')} of states exclude each other as they hold the same atoms, "
+            f"{several(count, 'pair')} of states hold the same atoms, so they exclude each other, "
             "and no rule says so; programs that go by the rules alone would combine them",
             remedy="write the rules out: unstill hierarchy infer --rules",
             kind="unwritten-exclusion",

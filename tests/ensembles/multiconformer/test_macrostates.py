@@ -84,7 +84,7 @@ def specifications(draw: st.DrawFn) -> tuple:
     return parents, atoms, rules, occupancy
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(specifications(), st.booleans())
 def test_macrostates_are_those_of_all_subsets(parts, complete) -> None:
     model = model_of(*parts)
@@ -95,7 +95,7 @@ def test_macrostates_are_those_of_all_subsets(parts, complete) -> None:
     assert set(listed) == all_allowed(model, complete=complete)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(specifications(), st.data(), st.booleans())
 def test_satisfiable_exactly_where_some_subset_is(parts, data, complete) -> None:
     model = model_of(*parts)
@@ -106,7 +106,7 @@ def test_satisfiable_exactly_where_some_subset_is(parts, data, complete) -> None
     assert is_satisfiable(model, required, complete=complete) is expected
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(specifications(), st.integers(1, 5))
 def test_a_limit_keeps_the_first_and_says_so(parts, limit) -> None:
     model = model_of(*parts)
@@ -184,7 +184,7 @@ def test_a_search_that_is_too_long_claims_nothing_and_ends() -> None:
     assert time.process_time() - start < 30
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(specifications())
 def test_every_state_of_a_macrostate_can_occur(parts) -> None:
     model = model_of(*parts)

@@ -133,7 +133,7 @@ def weighted(held: dict[str, str], rules: tuple, seed: int) -> Multiconformer:
     return model_of(held, dict(zip(held, marginal[1:].tolist(), strict=True)), rules)
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(specifications())
 def test_populations_reproduce_the_occupancies_within_their_bounds(parts) -> None:
     model = weighted(*parts)
@@ -148,7 +148,7 @@ def test_populations_reproduce_the_occupancies_within_their_bounds(parts) -> Non
         assert (part.population <= part.high + 1e-4).all()
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(specifications())
 def test_copies_are_allowed_and_show_every_state_that_can_occur(parts) -> None:
     model = weighted(*parts)

@@ -97,7 +97,7 @@ def _strip(
             axes.locator_params(axis="x", nbins=12, integer=True)
         for axes in panels[:2]:
             axes.tick_params(labelbottom=False)
-        panels[2].set_xlabel(f"residue of chain {chain}")
+        panels[2].set_xlabel(f"residue of chain {chain}", parse_math=False)
         svg = readable_svg(inline_svg(figure, f"strip-{place[0]}-{place[1]}", title=title))
     return FigureBlock(
         svg,

@@ -138,7 +138,10 @@ def _draw_column(
     step = min(_STEP, 0.16 * width / deepest)
     root = model.states[model.tree.root].id
     place, y = {0: (x + 0.05, _TOP - 0.14)}, _TOP
-    axes.text(x + 0.02, 0.28, _cut(root, 24), fontsize=9, va="center", fontweight="bold")
+    axes.text(
+        x + 0.02, 0.28, _cut(root, 24), fontsize=9, va="center", fontweight="bold",
+        parse_math=False,
+    )  # fmt: skip
     bar, size = x + 0.66 * width, 0.24 * width
     for at, word, high in ((0.0, "0", 0.3), (0.5, "occupancy", 0.14), (1.0, "1", 0.3)):
         axes.text(bar + at * size, high, word, fontsize=7.8, color=SOFT, ha="center", va="center")
@@ -167,10 +170,17 @@ def _draw_state(
     wide = bar - x
     axes.plot([left], [y], "o", color=drawn.colour, markersize=4.2, markeredgewidth=0)
     words = x + max(0.36 * wide, left - x + 0.42)
-    axes.text(left + 0.07, y, _cut(state.id, _fits(words - left - 0.1)), fontsize=8.4, va="center")
+    axes.text(
+        left + 0.07,
+        y,
+        _cut(state.id, _fits(words - left - 0.1)),
+        fontsize=8.4,
+        va="center",
+        parse_math=False,
+    )
     room = _fits(bar - words - 0.08)
     text = span(model, drawn.state, max(room, 6))
-    axes.text(words, y, _cut(text, room), fontsize=8.2, color=SOFT, va="center")
+    axes.text(words, y, _cut(text, room), fontsize=8.2, color=SOFT, va="center", parse_math=False)
     share = float(model.populations[drawn.state])
     length = size * min(max(share, 0.0), 1.12)
     hollow = state.kind == "compositional"

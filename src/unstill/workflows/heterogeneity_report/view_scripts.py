@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from unstill.workflows.heterogeneity_report.alternatives import SHARED
-from unstill.workflows.heterogeneity_report.view import Patch, ResidueNumber, View
+from unstill.workflows.heterogeneity_report.view import Patch, ResidueNumber, SeenState, View
+
+_PLAIN = re.compile(r"[A-Za-z0-9_'*]+")
 
 
 def pymol_script(view: View) -> str:
@@ -47,7 +50,7 @@ def _pymol_lines(view: View) -> Iterator[str]:
         name = f"copy_{number:04d}"
         for state in states:
             yield f"# state {_comment(state.id)}, occupancy {state.occupancy:.3f}"
-            for patch in state.patches:
+            for patch in _nameable(state):
                 chosen = f"{name} and {_pymol_patch(patch)}"
                 yield f"color {_pymol_colour(state.colour)}, {chosen}"
                 residues = f"{name} and {_pymol_patch(Patch(patch.chain, patch.residues))}"
@@ -87,7 +90,7 @@ def _chimerax_lines(view: View) -> Iterator[str]:
         model = _chimerax_model(view, number)
         for state in states:
             yield f"# state {_comment(state.id)}, occupancy {state.occupancy:.3f}"
-            for patch in state.patches:
+            for patch in _nameable(state):
                 chosen = f"{model}{_chimerax_residues(patch)}"
                 atoms = f"@{','.join(patch.atoms)}" if patch.atoms else ""
                 # A ribbon belongs to the residue: it takes the colour of its trace.
@@ -110,6 +113,15 @@ def _chimerax_residues(patch: Patch) -> str:
         one, other = (f"{n}{ins}" for n, ins in (first, last))
         words.append(one if first == last else f"{one}-{other}")
     return f"{chain}:{','.join(words)}"
+
+
+def _nameable(state: SeenState) -> list[Patch]:
+    """Patches whose names are plain: others could not be selected, or would be commands."""
+    return [
+        patch
+        for patch in state.patches
+        if all(_PLAIN.fullmatch(name) for name in (patch.chain.strip() or "A", *patch.atoms))
+    ]
 
 
 def _comment(text: Any) -> str:
