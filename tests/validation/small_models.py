@@ -42,14 +42,14 @@ def built(
     members: Members | None = None,
     crystal: Crystal | None = None,
 ) -> Multiconformer:
-    """Make a model of glycines; residues from 100 are waters, from 200 zinc."""
+    """Make a model of glycines; residues from 100 are waters, from 300 ligands."""
     names = list(dict.fromkeys((row[0], row[1]) for row in rows))
     sites = struc.AtomArray(len(names))
     sites.chain_id[:] = "A"
     sites.res_id[:] = [number for number, _ in names]
-    sites.res_name[:] = ["ZN" if n >= 200 else "HOH" if n >= 100 else "GLY" for n, _ in names]
+    sites.res_name[:] = [_residue(number) for number, _ in names]
     sites.atom_name[:] = [name for _, name in names]
-    sites.element[:] = ["ZN" if n >= 200 else name[0] for n, name in names]
+    sites.element[:] = [name[0] for _, name in names]
     index = {state.id: number for number, state in enumerate(states)}
     return Multiconformer(
         sites,
@@ -64,6 +64,10 @@ def built(
         members=members,
         crystal=crystal,
     )
+
+
+def _residue(number: int) -> str:
+    return "LIG" if number >= 300 else "HOH" if number >= 100 else "GLY"
 
 
 def water(

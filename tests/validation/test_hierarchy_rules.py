@@ -319,6 +319,27 @@ def test_waters_that_come_as_near_as_bonds_are_not_bonded() -> None:
     assert not [f for f in found if f.rule == "V7"]
 
 
+@pytest.mark.parametrize(("apart", "told"), [((), False), (("Y",), False), (("X", "Y"), True)])
+def test_a_bound_ligand_is_told_where_no_copy_can_have_the_link(apart, told) -> None:
+    # Two ligands, each in two places, of which one pair is at the distance of a bond.
+    states = [
+        STATES[0],
+        *(State(name, "Base", occupancy=0.5) for name in ("P", "Q", "X", "Y")),
+    ]
+    rows = [
+        *ROWS[:6],
+        (301, "C1", "A", "P", 0.5, FAR),
+        (301, "C1", "B", "Q", 0.5, (20.0, 24.0, 20.0)),
+        (302, "S1", "A", "X", 0.5, (20.0, 26.0, 20.0)),
+        (302, "S1", "B", "Y", 0.5, (21.7, 20.0, 20.0)),
+    ]
+    rules = [Rule(1, "NOT", "P", ("Q",)), Rule(2, "NOT", "X", ("Y",))]
+    rules += [Rule(3, "NOT", "P", apart)] if apart else []
+    found = check_hierarchy(built(rows, states, rules))
+    assert ("V7" in {f.rule for f in found if f.kind == "linked-apart"}) is told
+    assert not {f for f in found if f.rule == "V7" and f.severity == "error"}
+
+
 def test_recorded_members_alone_decide_which_junctions_count() -> None:
     model = two_pairs((), lift=1.0)
     held = np.array([[1, 1, 1, 0, 0], [1, 0, 0, 1, 1]], dtype=bool)

@@ -477,6 +477,7 @@ def test_members_are_the_copies_where_they_are_recorded(tmp_path) -> None:
     assert len(gemmi.read_structure(str(paths["copies"]))) == 5
     page = words(paths["report"].read_text())
     assert "counted in the 5 members" in page
+    assert re.search(r"Combinations\s+5\b", page)
     few = written(model, tmp_path, most_copies=2)
     assert len(gemmi.read_structure(str(few["copies"]))) == 2
     assert "3 rare states are in none of them" in words(few["report"].read_text())

@@ -55,12 +55,30 @@ def _dangling(
     # Where copies without the partner are as many as those with the row, the partner is absent.
     of_site = np.bincount(model.site, weights=model.occupancy, minlength=model.n_sites)
     meets = model.occupancy[rows] + of_site[sites] > 1 + ROUNDING + 1e-6
+    apart = np.flatnonzero(~held & meets)
+    if not certain:
+        # Where the two may be together at another distance, they are near by chance, not linked.
+        apart = apart[~_may_meet(model, rows[apart], sites[apart])]
     groups: dict[tuple[int, int], list[int]] = {}
-    for number in np.flatnonzero(~held & meets).tolist():
+    for number in apart.tolist():
         pair = int(model.state[rows[number]]), int(model.state[first[number]])
         groups.setdefault((min(pair), max(pair)), []).append(number)
     for states, numbers in groups.items():
         yield _apart(model, states, rows[numbers], first[numbers], certain=certain)
+
+
+def _may_meet(model: Multiconformer, rows: np.ndarray, sites: np.ndarray) -> np.ndarray:
+    """Whether any row of each site may be in a copy with the row beside it."""
+    order = np.argsort(model.site, kind="stable")
+    starts = np.searchsorted(model.site[order], np.arange(model.n_sites + 1))
+    times = starts[sites + 1] - starts[sites]
+    number = np.repeat(np.arange(len(rows)), times)
+    first = np.repeat(starts[sites] - np.cumsum(times) + times, times)
+    others = order[first + np.arange(len(number))]
+    together = can_coexist(model, model.state[rows[number]], model.state[others], observed=True)
+    found = np.zeros(len(rows), dtype=bool)
+    found[number[together]] = True
+    return found
 
 
 def _apart(

@@ -146,6 +146,10 @@ def _component_rows(model: Multiconformer, part: MacrostatePopulations) -> list[
     rows = [Row([title], "group")]
     if part.known == "unknown":
         return [*rows, Row(["–", "–", _KNOWN["unknown"]], "control")]
+    if part.known == "members" and n > 2 and n == _members(model):
+        shares = interval(float(part.population.min()), float(part.population.max()), 3)
+        row = Row(["each member has one of its own", shares, _KNOWN["members"]], "control")
+        return [*rows, row]
     for place in range(min(n, _MOST_COMBINATIONS)):
         names = combination(model, part, place)
         text = " + ".join(names) if names else "none of them"
@@ -160,6 +164,10 @@ def _component_rows(model: Multiconformer, part: MacrostatePopulations) -> list[
             Row([f"{n - _MOST_COMBINATIONS} more", number(rest, 3), "together"], "control")
         )
     return rows
+
+
+def _members(model: Multiconformer) -> int:
+    return 0 if model.members is None else model.members.n_members
 
 
 def _cut(text: str, most: int = 64) -> str:

@@ -58,7 +58,7 @@ def mol_view_archive(spec: dict[str, Any], copies: Path) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in (
-            ("index.mvsj", json.dumps(spec).encode()),
+            ("index.mvsj", json.dumps(spec, separators=(",", ":")).encode()),
             (copies.name, copies.read_bytes()),
         ):
             entry = zipfile.ZipInfo(name, _ZIP_DATE)

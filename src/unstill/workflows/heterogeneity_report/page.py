@@ -152,31 +152,39 @@ def _figures(
                 "Å",
             )
         )
-    figures.append(
-        KeyFigure(
-            "Combinations",
-            allowed(components) if components else "1",
-            "Of states that a copy may be in, by tree, rules and positions.",
+    if members is None:
+        return KeyFigures(
+            [
+                *figures,
+                KeyFigure(
+                    "Combinations",
+                    allowed(components) if components else "1",
+                    "Of states that a copy may be in, by tree, rules and positions.",
+                ),
+                KeyFigure(
+                    "Members",
+                    "none",
+                    "The model says how frequent states are, not which whole copies there are.",
+                ),
+            ]
         )
-    )
-    if members is not None:
-        figures.append(
+    different = len(np.unique(members.in_state[members.weights > 0], axis=0))
+    return KeyFigures(
+        [
+            *figures,
             KeyFigure(
                 "Members",
                 str(members.n_members),
                 "Whole copies with weights are recorded; by entropy they count as "
                 f"{number(_effective(members.weights), 1)}.",
-            )
-        )
-    else:
-        figures.append(
+            ),
             KeyFigure(
-                "Members",
-                "none",
-                "The model says how frequent states are, not which whole copies there are.",
-            )
-        )
-    return KeyFigures(figures)
+                "Combinations",
+                str(different),
+                "Of states that differ among the members; no other is claimed.",
+            ),
+        ]
+    )
 
 
 def _effective(weights: np.ndarray) -> float:

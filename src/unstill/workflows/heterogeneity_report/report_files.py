@@ -100,7 +100,7 @@ def write_heterogeneity_report(
     _write_text(paths["pymol"], pymol_script(view))
     _write_text(paths["chimerax"], chimerax_script(view))
     spec = mol_view_spec(view, datetime.now(UTC).isoformat(timespec="seconds"))
-    _write_text(paths["molstar"], json.dumps(spec, indent=1) + "\n")
+    _write_text(paths["molstar"], json.dumps(spec, separators=(",", ":")) + "\n")
     with atomic_path(paths["molstar_archive"]) as temporary:
         temporary.write_bytes(mol_view_archive(spec, paths["copies"]))
     unseen = int((~in_state.any(axis=0)).sum())
