@@ -189,6 +189,16 @@ def test_findings_are_listed_and_counted(small, tmp_path) -> None:
     assert "The states keep every rule." in page
 
 
+def test_rules_that_positions_imply_are_counted_not_listed(small, tmp_path) -> None:
+    model, _ = small
+    written_out = (Rule(2, "NOT", "A1A", ("A1B", "A1C")), Rule(3, "NOT", "A1B", ("A1C",)))
+    paths = written(model.replace(rules=(*model.rules, *written_out)), tmp_path, findings=[])
+    page = words(paths["report"].read_text())
+    assert "2 of 3 rules say that states exclude each other which hold the same atoms" in page
+    assert "inner excludes A5A" in page
+    assert "A1A excludes" not in page
+
+
 def test_a_model_without_alternatives_has_no_empty_figure(tmp_path) -> None:
     model = chain_of(5, every=99)
     model = model.take_rows(model.first_row)
@@ -456,7 +466,7 @@ def test_negative_numbers_insertions_and_hostile_names_make_no_commands(tmp_path
     assert "resi \\-3" in pymol
     assert "resi 2B" in pymol
     assert "/A:-3" in paths["chimerax"].read_text()
-    codes = re.findall(r'"pdbx_PDB_ins_code": "(\w)"', paths["molstar"].read_text())
+    codes = re.findall(r'"pdbx_PDB_ins_code": ?"(\w)"', paths["molstar"].read_text())
     assert set(codes) == {"B"}
     known = {"#", "load", "split_states", "delete", "hide", "color", "show", "set", "group"}
     assert {line.split(" ")[0] for line in pymol.splitlines()} <= known | {"orient"}

@@ -147,7 +147,8 @@ def _component_rows(model: Multiconformer, part: MacrostatePopulations) -> list[
     if part.known == "unknown":
         return [*rows, Row(["–", "–", _KNOWN["unknown"]], "control")]
     if part.known == "members" and n > 2 and n == _members(model):
-        shares = interval(float(part.population.min()), float(part.population.max()), 3)
+        low, high = float(part.population.min()), float(part.population.max())
+        shares = number(low, 3) + ("" if high - low < 5e-4 else f"–{number(high, 3)}")
         row = Row(["each member has one of its own", shares, _KNOWN["members"]], "control")
         return [*rows, row]
     for place in range(min(n, _MOST_COMBINATIONS)):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from unstill.ensembles.multiconformer import Multiconformer
+from unstill.ensembles.multiconformer import Multiconformer, Rule
 from unstill.ensembles.multiconformer.populations import MacrostatePopulations
 from unstill.ensembles.multiconformer.residues import ResidueSpread
 from unstill.report.blocks import Block, Column, KeyFigure, KeyFigures, Prose, Row, Table
@@ -201,6 +201,7 @@ def _rule_blocks(model: Multiconformer) -> list[Block]:
             )
         ]
     words = {"AND": "needs", "OR": "needs one of", "NOT": "excludes"}
+    told = [rule for rule in model.rules if not _is_implied(model, rule)]
     rows = [
         Row(
             [
@@ -209,16 +210,34 @@ def _rule_blocks(model: Multiconformer) -> list[Block]:
                 rule.description,
             ]
         )
-        for rule in model.rules[:_MOST_RULES]
+        for rule in told[:_MOST_RULES]
     ]
-    left = len(model.rules) - len(rows)
-    note = f"{left} more rules are in the model." if left else ""
+    implied, left = len(model.rules) - len(told), len(told) - len(rows)
+    blocks: list[Block] = []
+    if implied:
+        blocks.append(
+            Prose(
+                f"{implied} of {len(model.rules)} rules say that states exclude each other which "
+                "hold the same atoms."
+            )
+        )
     columns = [
         Column("Rule", style="text"),
         Column("says", style="text"),
         Column("because", style="note"),
     ]
-    return [Table(columns, rows, note)]
+    if rows:
+        note = f"{left} more rules are in the model." if left else ""
+        blocks.append(Table(columns, rows, note))
+    return blocks
+
+
+def _is_implied(model: Multiconformer, rule: Rule) -> bool:
+    """Whether a rule writes out only what positions say already."""
+    state = model.tree.find(rule.state)
+    others = [model.tree.find(other) for other in rule.others]
+    pairs = {(min(state, other), max(state, other)) for other in others}
+    return rule.kind == "NOT" and pairs <= model.exclusive
 
 
 def _listed(names: Sequence[str], most: int = 8) -> str:
