@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from unstill.ensembles.multiconformer import Multiconformer, Rule
 from unstill.ensembles.multiconformer.constraints import (
-    Component,
     Constraints,
+    TiedStates,
     bits,
     constraints_of,
 )
@@ -116,7 +116,7 @@ def _root_fails(constraints: Constraints) -> bool:
     )
 
 
-def _searched(component: Component) -> tuple[list[int], list[int]]:
+def _searched(component: TiedStates) -> tuple[list[int], list[int]]:
     """Places of states that no copy can be in, and of those where the search gave up."""
     never: list[int] = []
     unproved: list[int] = []
@@ -173,7 +173,7 @@ def _direct_exclusions(model: Multiconformer) -> dict[tuple[int, int], int]:
 
 def _reason(
     model: Multiconformer,
-    component: Component,
+    component: TiedStates,
     place: int,
     excluded: dict[tuple[int, int], int],
 ) -> _Reason:

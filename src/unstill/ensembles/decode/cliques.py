@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
-from unstill.ensembles.decode.factors import Component, Factor
+from unstill.ensembles.decode.factors import Factor, TiedGroups
 from unstill.ensembles.decode.groups import Groups
 from unstill.shapes import Float
 
@@ -67,7 +67,7 @@ class CliqueTree:
         return tuple(self.cliques[clique.parent].scope.index(g) for g in clique.scope[1:])
 
 
-def clique_tree(groups: Groups, component: Component) -> CliqueTree:
+def clique_tree(groups: Groups, component: TiedGroups) -> CliqueTree:
     """Order the groups of a component so that tables stay small, and sum the factors into them.
 
     Greedy: the next group is the one whose table would be smallest.
@@ -86,7 +86,7 @@ def clique_tree(groups: Groups, component: Component) -> CliqueTree:
     )
 
 
-def table_entries(groups: Groups, component: Component) -> int:
+def table_entries(groups: Groups, component: TiedGroups) -> int:
     """Entries of all tables of a component, without making them."""
     return sum(_size(groups, scope) for scope in _elimination(groups, component))
 
@@ -100,7 +100,7 @@ def spread(factor: Factor, scope: tuple[int, ...]) -> Float[np.ndarray, "..."]:
     return factor.cost.transpose(np.argsort(axes)).reshape(shape)
 
 
-def _elimination(groups: Groups, component: Component) -> list[tuple[int, ...]]:
+def _elimination(groups: Groups, component: TiedGroups) -> list[tuple[int, ...]]:
     near: dict[int, set[int]] = {group: set() for group in component.scope}
     for factor in component.factors:
         for group in factor.scope:

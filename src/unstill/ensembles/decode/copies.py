@@ -9,7 +9,7 @@ import numpy as np
 
 from unstill.ensembles.decode.cliques import LARGEST, CliqueTree, clique_tree, table_entries
 from unstill.ensembles.decode.counts import whole_counts
-from unstill.ensembles.decode.factors import Component, Factor
+from unstill.ensembles.decode.factors import Factor, TiedGroups
 from unstill.ensembles.decode.groups import EXCESS, Groups
 from unstill.ensembles.decode.integer import deal, least_cost, nearest_counts
 from unstill.ensembles.decode.shuffle import exchange_labels, total_cost
@@ -46,7 +46,7 @@ class Copies:
 
 def least_conflicts(
     groups: Groups,
-    parts: list[Component],
+    parts: list[TiedGroups],
     n_members: int,
     rng: np.random.Generator,
     *,
@@ -174,7 +174,7 @@ def _nearest(
     return changed
 
 
-def _relaxed(groups: Groups, part: Component) -> Component:
+def _relaxed(groups: Groups, part: TiedGroups) -> TiedGroups:
     """Leave out costs until the tables of the component are small enough."""
     if table_entries(groups, part) <= LARGEST:
         return part
@@ -196,7 +196,7 @@ def _relaxed(groups: Groups, part: Component) -> Component:
 
 
 def _forest(
-    part: Component, hard: list[Factor], soft: list[Factor]
+    part: TiedGroups, hard: list[Factor], soft: list[Factor]
 ) -> tuple[list[Factor], list[Factor]]:
     """All exclusions, and costs as long as they close no loop; the other costs apart."""
     home = {group: group for group in part.scope}

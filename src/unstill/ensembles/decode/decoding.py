@@ -24,9 +24,9 @@ from unstill.ensembles.decode.costs import (
 )
 from unstill.ensembles.decode.counts import whole_counts
 from unstill.ensembles.decode.factors import (
-    Component,
     Factor,
     Pair,
+    TiedGroups,
     can_meet,
     components,
     hard_factors,
@@ -224,7 +224,7 @@ def _report(
     model: Multiconformer,
     groups: Groups,
     conflicts: Conflicts,
-    parts: list[Component],
+    parts: list[TiedGroups],
     outcome: _Outcome,
     mode: str,
     seed: int,

@@ -38,7 +38,7 @@ class Factor:
 
 
 @dataclass(frozen=True, eq=False)
-class Component:
+class TiedGroups:
     """Groups that must be decided together.
 
     Parameters
@@ -106,7 +106,7 @@ def can_meet(groups: Groups, a: int, b: int) -> bool:
     return all(at.get(int(groups.of_state[s]), s) == s for s in tree.line(b)[:-1])
 
 
-def components(groups: Groups, soft: Sequence[Factor], hard: Sequence[Factor]) -> list[Component]:
+def components(groups: Groups, soft: Sequence[Factor], hard: Sequence[Factor]) -> list[TiedGroups]:
     """Find groups that costs and exclusions connect, each set with its ancestors' groups.
 
     Groups that nothing but the tree concerns are in no component.
@@ -126,7 +126,7 @@ def components(groups: Groups, soft: Sequence[Factor], hard: Sequence[Factor]) -
         inside = set(scope)
         factors = tuple(f for f in [*given, *tree] if f.scope[0] in inside)
         ruled = any(f.scope[0] in inside for f in hard)
-        found.append(Component(scope, factors, ruled))
+        found.append(TiedGroups(scope, factors, ruled))
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from unstill.ensembles.decode.factors import Component, Factor
+from unstill.ensembles.decode.factors import Factor, TiedGroups
 from unstill.ensembles.decode.groups import Groups
 from unstill.shapes import Int
 
@@ -15,7 +15,7 @@ _SAME = 1e-9
 
 def exchange_labels(
     groups: Groups,
-    component: Component,
+    component: TiedGroups,
     values: Int[np.ndarray, "n_groups n_members"],
     rng: np.random.Generator,
     *,
@@ -65,7 +65,9 @@ def total_cost(factors: Sequence[Factor], values: Int[np.ndarray, "n_groups n_me
     return float(sum(f.cost[tuple(values[list(f.scope)])].sum() for f in factors))
 
 
-def _move(groups: Groups, component: Component, group: int) -> tuple[frozenset[int], list[Factor]]:
+def _move(
+    groups: Groups, component: TiedGroups, group: int
+) -> tuple[frozenset[int], list[Factor]]:
     """Find the groups that move together, and the factors that feel it."""
     subtree = frozenset(groups.subtree(group))
     felt = [f for f in component.factors if 0 < sum(g in subtree for g in f.scope) < len(f.scope)]

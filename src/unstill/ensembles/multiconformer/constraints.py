@@ -32,7 +32,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Component:
+class TiedStates:
     """States that bear on each other, and on no others.
 
     Sets of states are integers whose bit ``i`` is the state ``states[i]``. All
@@ -78,7 +78,7 @@ class Constraints:
         False where a rule excludes the root itself.
     """
 
-    components: tuple[Component, ...]
+    components: tuple[TiedStates, ...]
     root: int
     possible: bool
 
@@ -218,7 +218,7 @@ class _Demands:
         for choice in self.choose:
             self.choices_of.setdefault(int(label[choice[1][0]]), []).append(choice)
 
-    def component(self, states: tuple[int, ...]) -> Component:
+    def component(self, states: tuple[int, ...]) -> TiedStates:
         place = {state: number for number, state in enumerate(states)}
         of = int(self.label[states[0]])
         needs = _closed(len(states), ((place[a], place[b]) for a, b in self.needs_of.get(of, ())))
@@ -235,7 +235,7 @@ class _Demands:
         )
         always = _mask(place, self.always)
         never = _mask(place, self.never)
-        return Component(
+        return TiedStates(
             states,
             tuple(needs),
             tuple(_union(excluded, mask) for mask in needs),

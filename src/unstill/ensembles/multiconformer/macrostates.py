@@ -10,8 +10,8 @@ import numpy as np
 
 from unstill.ensembles.multiconformer.constraints import (
     Choice,
-    Component,
     Constraints,
+    TiedStates,
     bits,
     constraints_of,
 )
@@ -162,13 +162,13 @@ def can_occur(constraints: Constraints, states: Collection[int]) -> bool | None:
     return False if False in answers else None if None in answers else True
 
 
-def can_hold(component: Component, required: int = 0) -> bool | None:
+def can_hold(component: TiedStates, required: int = 0) -> bool | None:
     """Whether some macrostate of a component has all required states (bits)."""
     return search_held(component, required)[0]
 
 
 def search_held(
-    component: Component, required: int = 0, most: int = MOST_STEPS
+    component: TiedStates, required: int = 0, most: int = MOST_STEPS
 ) -> tuple[bool | None, int]:
     """Answer ``can_hold`` within a number of steps, and say how many it took.
 
@@ -197,7 +197,7 @@ _Decided = tuple[int, int] | None
 """States that are present and absent, as bits; ``None`` for a contradiction."""
 
 
-def _enumerate(component: Component, limit: int) -> LocalMacrostates:
+def _enumerate(component: TiedStates, limit: int) -> LocalMacrostates:
     found: list[int] = []
     whole = (1 << len(component.states)) - 1
     stack = [_begin(component, 0)]
@@ -221,7 +221,7 @@ def _enumerate(component: Component, limit: int) -> LocalMacrostates:
     return LocalMacrostates(component.states, _table(component, found[:limit]), all_found)
 
 
-def _begin(component: Component, required: int) -> _Decided:
+def _begin(component: TiedStates, required: int) -> _Decided:
     decided: _Decided = (component.always, component.never)
     if component.always & component.never:
         return None
@@ -230,7 +230,7 @@ def _begin(component: Component, required: int) -> _Decided:
     return decided
 
 
-def _with(component: Component, decided: _Decided, state: int) -> _Decided:
+def _with(component: TiedStates, decided: _Decided, state: int) -> _Decided:
     if decided is None:
         return None
     present = decided[0] | component.needs[state]
@@ -238,7 +238,7 @@ def _with(component: Component, decided: _Decided, state: int) -> _Decided:
     return None if present & absent else (present, absent)
 
 
-def _propagated(component: Component, decided: _Decided) -> _Decided:
+def _propagated(component: TiedStates, decided: _Decided) -> _Decided:
     """Follow what the choices leave no freedom in, until nothing changes."""
     before: _Decided = None
     while decided is not None and decided != before:
@@ -250,7 +250,7 @@ def _propagated(component: Component, decided: _Decided) -> _Decided:
     return decided
 
 
-def _follow(component: Component, choice: Choice, decided: tuple[int, int]) -> _Decided:
+def _follow(component: TiedStates, choice: Choice, decided: tuple[int, int]) -> _Decided:
     present, absent = decided
     if choice.options & present:
         return decided
@@ -272,7 +272,7 @@ def _is_due(choice: Choice, present: int) -> bool:
     return bool(held) and not choice.options & present
 
 
-def _table(component: Component, found: list[int]) -> Bool[np.ndarray, "n_macrostates n_states"]:
+def _table(component: TiedStates, found: list[int]) -> Bool[np.ndarray, "n_macrostates n_states"]:
     n = len(component.states)
     table = np.zeros((len(found), n), dtype=bool)
     for row, mask in enumerate(found):
