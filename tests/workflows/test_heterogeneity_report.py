@@ -313,6 +313,10 @@ def test_copies_are_whole_and_show_every_state(small) -> None:
         assert "inner" not in held or ("A1A" in held and "A5A" not in held)
     numbers = [r.label_seq for r in structure[0]["A"].get_polymer()]
     assert numbers == list(range(1, 13))
+    # Viewers draw a ribbon through what is said to link as a peptide.
+    block = gemmi.cif.read(str(paths["copies"])).sole_block()
+    kinds = {name: gemmi.cif.as_string(k) for name, k in block.find("_chem_comp.", ["id", "type"])}
+    assert kinds == {"GLY": "PEPTIDE LINKING", "HOH": "NON-POLYMER"}
 
 
 def expected_colours(model: Multiconformer, copies: list[dict]) -> list[dict[tuple, str]]:

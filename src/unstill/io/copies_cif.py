@@ -7,6 +7,7 @@ from pathlib import Path
 import gemmi
 import numpy as np
 
+from unstill.chemistry.residues import is_amino_acid, is_nucleotide
 from unstill.ensembles import Multiconformer
 from unstill.io.atomic import atomic_path
 
@@ -48,9 +49,28 @@ def write_copies(model: Multiconformer, in_state: np.ndarray, path: Path, title:
     structure.assign_serial_numbers()
     groups = gemmi.MmcifOutputGroups(True)
     groups.cell = groups.symmetry = model.crystal is not None
+    groups.chem_comp = False
     document = structure.make_mmcif_document(groups)
+    _write_kinds(document.sole_block(), model)
     with atomic_path(Path(path)) as temporary:
         temporary.write_text(document.as_string(), encoding="utf-8")
+
+
+def _write_kinds(block: gemmi.cif.Block, model: Multiconformer) -> None:
+    """Say what residues are: a viewer that is not told takes none for part of a chain."""
+    names = sorted({str(name) for name in model.sites.res_name.tolist()})
+    loop = block.init_mmcif_loop("_chem_comp.", ["id", "type"])
+    for name in names:
+        loop.add_row([gemmi.cif.quote(name), gemmi.cif.quote(_kind(name))])
+
+
+def _kind(name: str) -> str:
+    if is_amino_acid(name):
+        return "PEPTIDE LINKING" if name == "GLY" else "L-PEPTIDE LINKING"
+    if is_nucleotide(name):
+        deoxy = gemmi.find_tabulated_residue(name).kind == gemmi.ResidueKind.DNA
+        return "DNA LINKING" if deoxy else "RNA LINKING"
+    return "NON-POLYMER"
 
 
 def _number_sequences(structure: gemmi.Structure) -> None:
