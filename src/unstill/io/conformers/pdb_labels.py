@@ -60,7 +60,7 @@ def labelled_rows(model: Multiconformer, share: np.ndarray, place: np.ndarray) -
     written: list[tuple[int, str, int]] = []
     dropped: list[tuple[str, int, float]] = []
     for group in np.split(order, edges[1:]) if len(order) else []:
-        trunk, lines, shares = _alternatives(model, group, occupancy)
+        trunk, lines, shares, leaves = _alternatives(model, group, occupancy)
         kept, lost = _at_most(shares, len(LABELS))
         if lost:
             name = model.site_label(int(model.site[group[0]])).rpartition("/")[0]
@@ -77,7 +77,9 @@ def labelled_rows(model: Multiconformer, share: np.ndarray, place: np.ndarray) -
         ]
         for state in kept:
             for row in lines[state]:
-                own = model.state[row] == state and _is_whole(100 * occupancy[row])
+                # What is left of a state with others below it is less than its rows have.
+                own = state in leaves and model.state[row] == state
+                own = own and _is_whole(100 * occupancy[row])
                 percent = _percent(occupancy[row]) if own else counts[state]
                 written.append((row, chosen[state], percent))
     shown = np.array([line[0] for line in written], dtype=int)
@@ -96,8 +98,8 @@ def labelled_rows(model: Multiconformer, share: np.ndarray, place: np.ndarray) -
 
 def _alternatives(
     model: Multiconformer, group: np.ndarray, occupancy: np.ndarray
-) -> tuple[list[int], dict[int, list[int]], dict[int, float]]:
-    """Rows that all alternatives of a residue share; rows and occupancy of each of these.
+) -> tuple[list[int], dict[int, list[int]], dict[int, float], list[int]]:
+    """Rows that all alternatives share; rows and occupancy of each; states with none below.
 
     An alternative is a state with no state below it here, together with what is above it. A
     state that its children here do not fill leaves one more, without theirs.
@@ -126,7 +128,7 @@ def _alternatives(
             path = [other for other in (*above[state], state) if other not in shared]
             lines[state] = [row for other in path for row in rows[other]]
             shares[state] = left
-    return [row for state in shared for row in rows[state]], lines, shares
+    return [row for state in shared for row in rows[state]], lines, shares, leaves
 
 
 def _at_most(shares: dict[int, float], n: int) -> tuple[list[int], list[int]]:
