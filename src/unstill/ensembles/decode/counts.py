@@ -46,11 +46,11 @@ def whole_counts(
             cost[side, state] = (count - wanted[state]) ** 2 + side * tie[state]
             for number in groups.below[state]:
                 group = groups.groups[number]
-                cost[side, state] += _round_group(group, count, n_members, low, high, cost)[1]
+                cost[side, state] += _round_group(group, int(count), n_members, low, high, cost)[1]
     counts = np.zeros(len(wanted), dtype=int)
     counts[groups.model.tree.root] = n_members
     for group in groups.groups:  # parents come first
-        chosen, _ = _round_group(group, counts[group.parent], n_members, low, high, cost)
+        chosen, _ = _round_group(group, int(counts[group.parent]), n_members, low, high, cost)
         counts[list(group.states)] = chosen
     return counts
 
