@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from unstill.compiled import kernel
 from unstill.ensembles.encode.restraints import Restraints
 from unstill.shapes import Float, Int
 
@@ -114,7 +114,7 @@ def meet_distances(
     return x
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _linearised(x, mean, tether, a, b, length, weight, start, row, place, limit, k, scale, pull):  # type: ignore[no-untyped-def]  # numba
     """Sum of squares, half its gradient, and the diagonal blocks of the normal matrix."""
     n = len(x)
@@ -148,7 +148,7 @@ def _linearised(x, mean, tether, a, b, length, weight, start, row, place, limit,
     return value, gradient, blocks
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _add_excess(x, start, row, place, limit, k, pull, gradient, blocks):  # type: ignore[no-untyped-def]  # numba
     """Add what groups beyond their limit ask for; return their part of the sum."""
     value = 0.0
@@ -174,7 +174,7 @@ def _add_excess(x, start, row, place, limit, k, pull, gradient, blocks):  # type
     return value
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _inverted(blocks, damping):  # type: ignore[no-untyped-def]  # numba
     """Inverses of symmetric positive blocks, ``damping`` added to their diagonals."""
     found = np.empty_like(blocks)
@@ -191,7 +191,7 @@ def _inverted(blocks, damping):  # type: ignore[no-untyped-def]  # numba
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _product(p, diagonal, a, b, scale, x, start, row, place, k, pull, out):  # type: ignore[no-untyped-def]  # numba
     """Multiply the normal matrix with a vector."""
     for i in range(len(p)):
@@ -220,7 +220,7 @@ def _product(p, diagonal, a, b, scale, x, start, row, place, k, pull, out):  # t
                 out[row[i], c] += along * (x[row[i], c] - place[i, c])
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _solved(gradient, inverse, diagonal, a, b, scale, x, start, row, place, limit, k, pull):  # type: ignore[no-untyped-def]  # numba
     """Step that solves the normal equations, to a few per cent."""
     n = len(gradient)
