@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from html import unescape
 from pathlib import Path
@@ -222,3 +223,16 @@ def test_bad_sums_of_a_refined_model_fail(verdict) -> None:
     assert sum(f["count"] for f in errors) == 695
     assert sum(f["count"] for f in [*above, *single]) == 716
     assert max(f["value"] for f in errors) == pytest.approx(1.47)
+
+
+def test_sums_of_two_decimals_of_a_deposited_model_only_warn() -> None:
+    package = importlib.util.find_spec("MDAnalysisTests")
+    if package is None or package.origin is None:
+        pytest.skip("19HC comes with MDAnalysisTests, which is not installed")
+    file = Path(package.origin).parent / "data" / "19hc.pdb.gz"
+    found = unstill("hierarchy", "validate", file, "--json")
+    assert found.code == 0
+    (finding,) = [f for f in found.json["findings"] if f["kind"] == "sum-above"]
+    assert finding["severity"] == "warning"
+    assert finding["count"] == 30
+    assert finding["value"] == pytest.approx(1.01)
