@@ -12,7 +12,7 @@ from unstill.ensembles.decode.factors import Pair, can_meet
 from unstill.ensembles.decode.groups import Groups
 from unstill.ensembles.decode.junctions import broken_junctions
 from unstill.ensembles.multiconformer import Multiconformer
-from unstill.shapes import Bool, Int
+from unstill.shapes import Bool, Float, Int
 
 _HEAVIEST = 1e4
 
@@ -94,18 +94,18 @@ def count_meetings(
 
 
 def frechet_floor(
-    groups: Groups, pairs: Mapping[Pair, int], counts: Int[np.ndarray, " n_states"]
-) -> int:
-    """Least number of meetings that the counts allow, pair by pair.
+    groups: Groups, pairs: Mapping[Pair, int], counts: Float[np.ndarray, " n_states"]
+) -> float:
+    """Least number of meetings that the counts allow, pair by pair; counts may be weights.
 
     Two states below a common ancestor that N copies have meet in at least
     a + b − N of them (Fréchet), a state and its ancestor in as many as have the state.
     """
     tree = groups.model.tree
-    total = 0
+    total = 0.0
     for (a, b), number in pairs.items():
         common = next(state for state in tree.line(a) if state in tree.line(b))
-        total += number * max(0, int(counts[a] + counts[b] - counts[common]))
+        total += number * max(0.0, float(counts[a] + counts[b] - counts[common]))
     return total
 
 
