@@ -36,7 +36,7 @@ class Joint:
 
     tree: CliqueTree
     allowed: list[Bool[np.ndarray, "..."]]
-    fields: list[Float[np.ndarray, " n_values"]]
+    fields: list[Float[np.ndarray, "..."]]
     entropy: float
 
     def draw(self, n: int, rng: np.random.Generator) -> dict[int, Int[np.ndarray, " n"]]:
