@@ -312,6 +312,17 @@ def test_an_atom_whose_neighbour_some_copies_lack_is_no_error() -> None:
     assert not [f for f in check_hierarchy(built(rows)) if f.rule == "V7"]
 
 
+def test_a_chain_is_bonded_from_c_to_n_and_not_backwards() -> None:
+    # N of the first residue and C of the second come near in one of two places.
+    near = [row for row in ROWS if row[3] != "B"]
+    near[6] = (2, "C", "A", "A", 0.6, (0.9, 1.0, 1.2))
+    near.append((2, "C", "B", "B", 0.4, ROWS[8][5]))
+    model = built(near)
+    assert np.linalg.norm(model.coord[6] - model.coord[0]) < 1.9
+    told = [f for f in check_hierarchy(model) if f.rule == "V7"]
+    assert not any("A/GLY 1/N (Base)" in f.atoms for f in told)
+
+
 def test_waters_that_come_as_near_as_bonds_are_not_bonded() -> None:
     states = (*STATES, W, State("X", "Base", occupancy=0.5))
     rows = (*ROWS, water(101, "W", 0.5, FAR), water(102, "X", 0.5, (21.4, 20, 20)))
@@ -346,7 +357,17 @@ def test_recorded_members_alone_decide_which_junctions_count() -> None:
     members = Members(np.array([0.6, 0.4]), held)
     assert not [f for f in check_hierarchy(model.replace(members=members)) if f.rule == "V7"]
     crossed = Members(np.array([0.6, 0.4]), held[:, [0, 1, 4, 3, 2]])
-    assert [f for f in check_hierarchy(model.replace(members=crossed)) if f.rule == "V7"]
+    found = [f for f in check_hierarchy(model.replace(members=crossed)) if f.rule == "V7"]
+    # Members are copies that there are: their geometry is bad, their states are not.
+    assert {(f.severity, f.kind) for f in found} == {("warning", "broken-bond")}
+
+
+def test_a_rule_between_bonded_atoms_is_an_error_where_other_partners_are_too_far() -> None:
+    rules = (Rule(3, "NOT", "A1", ("A2",)),)
+    found = check_hierarchy(two_pairs(rules, lift=1.0))
+    assert ("V7", "bonded-apart") in kinds(found)
+    # At the same place, the other partner will do.
+    assert not [f for f in check_hierarchy(two_pairs(rules)) if f.rule == "V7"]
 
 
 # V8

@@ -12,7 +12,8 @@ from unstill.ensembles.multiconformer import Multiconformer
 from unstill.ensembles.multiconformer.model import numbered
 from unstill.shapes import Bool, Int
 
-_LINKS = {frozenset(("C", "N")), frozenset(("O3'", "P")), frozenset(("O3*", "P"))}
+_LINKS = {("C", "N"), ("O3'", "P"), ("O3*", "P")}
+"""Atom of a residue, and atom of the next one to which it is bonded."""
 
 
 def known_bonds(
@@ -45,10 +46,12 @@ def known_bonds(
     found |= told == 1
     found |= (told == -1) & _bonded_on_a_line(model, a, b)
     linked = {name: is_amino_acid(name) or is_nucleotide(name) for name in np.unique(residues)}
+    number = np.asarray(model.sites.res_id, dtype=np.int64)[model.site]
+    residue = model.residue[model.site]
     for pair in np.flatnonzero(apart == 1).tolist():
-        one, other = int(a[pair]), int(b[pair])
+        one, other = sorted((int(a[pair]), int(b[pair])), key=lambda r: (number[r], residue[r]))
         chain = linked[residues[one]] and linked[residues[other]]
-        found[pair] = chain and frozenset((str(names[one]), str(names[other]))) in _LINKS
+        found[pair] = chain and (str(names[one]), str(names[other])) in _LINKS
     return np.asarray(found & ~metal[a] & ~metal[b], dtype=bool)
 
 

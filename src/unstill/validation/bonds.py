@@ -56,8 +56,9 @@ def _dangling(
     of_site = np.bincount(model.site, weights=model.occupancy, minlength=model.n_sites)
     meets = model.occupancy[rows] + of_site[sites] > 1 + ROUNDING + 1e-6
     apart = np.flatnonzero(~held & meets)
-    if not certain:
-        # Where the two may be together at another distance, they are near by chance, not linked.
+    if not certain or model.members is not None:
+        # Where the two may be together at another distance, they are near by chance, not linked;
+        # and in a recorded copy their bond is broken, which is told as such.
         apart = apart[~_may_meet(model, rows[apart], sites[apart])]
     groups: dict[tuple[int, int], list[int]] = {}
     for number in apart.tolist():
