@@ -409,6 +409,14 @@ def test_a_clash_with_what_every_copy_has_is_no_matter_of_populations() -> None:
     assert kinds(found, "warning") == {("V8", "clash-with-every-copy")}
 
 
+def test_a_forced_clash_of_atoms_without_altloc_is_a_warning() -> None:
+    states = (STATES[0], State("P", "Base", occupancy=0.9), State("Q", "Base", occupancy=0.8))
+    rows = [*ROWS[:6], water(101, "P", 0.9, FAR, ""), water(102, "Q", 0.8, (21.9, 20, 20), "B")]
+    found = of_kind(check_hierarchy(built(rows, states, ())), "forced-clash-without-altloc")
+    assert found.severity == "warning"
+    assert found.value == pytest.approx(0.7)
+
+
 def test_a_clash_with_a_mate_is_told_apart() -> None:
     crystal = Crystal((30, 40, 50, 90, 90, 90), "P 1")
     states = (STATES[0], State("P", "Base", occupancy=0.9), State("Q", "Base", occupancy=0.8))
