@@ -36,7 +36,19 @@ def read_bcif_conformers(path: Path) -> Multiconformer:
 
 def bcif_parts(path: Path) -> CifParts:
     """Return a BinaryCIF file as the text that says the same."""
-    return CifParts(_document(unpacked(path)).as_string(), (), "utf-8")
+    import biotite
+    import msgpack
+
+    try:
+        document = _document(unpacked(path))
+    except (
+        biotite.DeserializationError,
+        biotite.InvalidFileError,
+        msgpack.exceptions.UnpackException,
+    ) as error:
+        # Neither derives from what parsers usually raise.
+        raise ValueError(str(error)) from error
+    return CifParts(document.as_string(), (), "utf-8")
 
 
 def _document(content: bytes) -> gemmi.cif.Document:

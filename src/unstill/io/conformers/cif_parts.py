@@ -25,13 +25,15 @@ ATOMS, ANISO = "_atom_site", "_atom_site_anisotrop"
 MARKER = "_unstill_place_of_a_loop.l"
 """Item that stands in the document where a loop was taken out, and its number."""
 
+_LONGEST_TAG = 1024
 _PIECE = 2 << 20
 _START = re.compile(
-    r"^;|^[ \t]*loop_\s+(_atom_site|_atom_site_anisotrop)\.", re.MULTILINE | re.IGNORECASE
+    r"^;|^[ \t]*loop_[ \t\r\n]+(_atom_site|_atom_site_anisotrop)\.", re.MULTILINE | re.IGNORECASE
 )
-_TAG = re.compile(r"\s*(_\S+)(?=\s)")
+_TAG = re.compile(r"[ \t\r\n]*(_[^ \t\r\n]+)(?=[ \t\r\n])")
 _END = re.compile(
-    r"^;|^[ \t]*(?:_|data_|save_|(?:loop_|global_|stop_)(?:\s|$))", re.MULTILINE | re.IGNORECASE
+    r"^;|^[ \t]*(?:_|data_|save_|(?:loop_|global_|stop_)(?:[ \t\r\n]|$))",
+    re.MULTILINE | re.IGNORECASE,
 )
 
 
@@ -178,11 +180,18 @@ def _header(text: str) -> tuple[tuple[str, ...], int] | None:
         tags.append(found[1])
         at = found.end()
     category = tags[0].partition(".")[0].lower() if tags else ""
-    if text[at:].lstrip()[:1] in ("", "_"):
+    if text[at:].lstrip(" \t\r\n")[:1] in ("", "_"):
         return None
     if any(tag.partition(".")[0].lower() != category for tag in tags):
         raise _Unusual
+    # What is no tag of CIF, or stands twice, is for gemmi to refuse.
+    if len({tag.lower() for tag in tags}) < len(tags) or not all(map(_is_tag, tags)):
+        raise _Unusual
     return tuple(tags), at
+
+
+def _is_tag(tag: str) -> bool:
+    return tag.isascii() and tag.isprintable() and len(tag) < _LONGEST_TAG
 
 
 def _tokens(body: str) -> list[str]:
