@@ -83,7 +83,7 @@ def meet_distances(
     x = mean.copy() if first is None else first
     damping = 0.0
     scale = np.empty((len(a), 3))
-    pull = np.zeros(max(len(balls.start) - 1, 1))
+    pull = np.zeros((max(len(balls.start) - 1, 1), 2))
     value, gradient, blocks = _linearised(x, mean, tether, *given, *groups, scale, pull)
     for _ in range(_STEPS):
         step = _solved(
@@ -163,13 +163,16 @@ def _add_excess(x, start, row, place, limit, k, pull, gradient, blocks):  # type
         if over > 0.0:
             value += k * over * over
             # d(over)/dx is this factor times (x − place).
-            pull[g] = 2.0 / (size * limit)
+            pull[g, 0] = 2.0 / (size * limit)
+            # The curvature of the excess itself, which matters far beyond the limit.
+            pull[g, 1] = k * over * pull[g, 0]
             for i in range(start[g], start[g + 1]):
                 for c in range(3):
-                    away = (x[row[i], c] - place[i, c]) * pull[g]
+                    away = (x[row[i], c] - place[i, c]) * pull[g, 0]
                     gradient[row[i], c] += k * over * away
+                    blocks[row[i], c, c] += pull[g, 1]
                     for e in range(3):
-                        other = (x[row[i], e] - place[i, e]) * pull[g]
+                        other = (x[row[i], e] - place[i, e]) * pull[g, 0]
                         blocks[row[i], c, e] += k * away * other
     return value
 
@@ -208,16 +211,17 @@ def _product(p, diagonal, a, b, scale, x, start, row, place, k, pull, out):  # t
             out[i, c] += along * scale[j, c]
             out[m, c] -= along * scale[j, c]
     for g in range(len(start) - 1):
-        if pull[g] == 0.0:
+        if pull[g, 0] == 0.0:
             continue
         along = 0.0
         for i in range(start[g], start[g + 1]):
             for c in range(3):
                 along += p[row[i], c] * (x[row[i], c] - place[i, c])
-        along *= k * pull[g] * pull[g]
+        along *= k * pull[g, 0] * pull[g, 0]
         for i in range(start[g], start[g + 1]):
             for c in range(3):
                 out[row[i], c] += along * (x[row[i], c] - place[i, c])
+                out[row[i], c] += pull[g, 1] * p[row[i], c]
 
 
 @kernel
