@@ -92,8 +92,8 @@ def within_a_bound(ensemble: Ensemble, eps: float, *, compare: bool = True) -> N
     report = encoded.report
     print(
         f"  eps {eps}: {seconds:5.1f} CPU s, {report.n_rows} atoms, "
-        f"mean {report.rmsd_mean:.3f} Å, most {report.rmsd_max:.3f} Å, bound kept: {report.bound_holds}, "
-        f"C–N off {report.n_off} (given {report.n_off_given})"
+        f"mean {report.rmsd_mean:.3f} Å, most {report.rmsd_max:.3f} Å, "
+        f"bound kept: {report.bound_holds}, C–N off {report.n_off} (given {report.n_off_given})"
     )
     if compare:
         atoms, mean, cutoff = leader_of_equal_mean(ensemble, report.rmsd_mean)
