@@ -142,9 +142,9 @@ def _wanted(members: str) -> int | None:
 
 def _check_suffix(out: Path, *, lossless: bool) -> None:
     from unstill.errors import InputError
+    from unstill.io.conformers.conformer_files import written_format
 
-    name = out.name.lower().removesuffix(".gz")
-    if lossless and name.endswith((".pdb", ".ent")):
+    if written_format(out) == "pdb" and lossless:
         raise InputError(
             "a PDB file cannot hold a model without loss: it has no states, members or weights",
             found=out,

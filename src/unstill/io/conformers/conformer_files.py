@@ -75,18 +75,29 @@ def write_multiconformer(
         If the file cannot be written; nothing partial is left.
     """
     path = Path(path)
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    suffix = (
-        suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else path.suffix.lower()
-    )
-    if suffix in (".cif", ".mmcif"):
+    if written_format(path) == "mmcif":
         write_mmcif_conformers(model, path, digits=digits, provenance=provenance)
         return
-    if suffix in (".pdb", ".ent"):
-        from unstill.io.conformers.pdb_writer import write_pdb_conformers
+    from unstill.io.conformers.pdb_writer import write_pdb_conformers
 
-        write_pdb_conformers(model, path, provenance=provenance)
-        return
+    write_pdb_conformers(model, path, provenance=provenance)
+
+
+def written_format(path: Path) -> str:
+    """Return ``mmcif`` or ``pdb``, from the suffix of a file to be written.
+
+    Raises
+    ------
+    InputError
+        If the suffix names no format.
+    """
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    gzipped = suffixes[-1:] == [".gz"] and len(suffixes) > 1
+    suffix = suffixes[-2] if gzipped else path.suffix.lower()
+    if suffix in (".cif", ".mmcif"):
+        return "mmcif"
+    if suffix in (".pdb", ".ent") and not gzipped:
+        return "pdb"
     raise InputError(
         "no format of multiconformer models has this suffix",
         found=repr(path.suffix),
