@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -148,7 +149,7 @@ class StateTree:
 
     def related(self, a: int, b: int) -> bool:
         """Whether two states are the same or one is the other's ancestor."""
-        return bool(self.closure[a, b] or self.closure[b, a])
+        return b in self.line(a) or a in self.line(b)
 
     def line(self, state: int) -> tuple[int, ...]:
         """Return the state and its ancestors, up to the root."""
@@ -176,9 +177,10 @@ class StateTree:
                 )
             parent[number] = self.index[state.parent]
         roots = np.flatnonzero(parent < 0)
+        # Steps of 1, 2, 4, …: who has not left the tree by then never does.
         at = parent.copy()
-        for _ in self.states:
-            at = np.where(at >= 0, parent[at], -1)
+        for _ in range(len(self.states).bit_length() + 1):
+            at = np.where(at >= 0, at[at], -1)
         if (at >= 0).any():
             inside = [self.states[i].id for i in np.flatnonzero(at >= 0)]
             raise InputError(
@@ -206,7 +208,7 @@ def shortened(names: object, limit: int = 12) -> str:
 def _check_unique(values: list[str], what: str) -> None:
     if len(set(values)) == len(values):
         return
-    twice = sorted({value for value in values if values.count(value) > 1})
+    twice = sorted(value for value, times in Counter(values).items() if times > 1)
     raise InputError(
         f"two states have the same {what}", found=shortened(twice), fix="rename one of them"
     )
