@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.optimize
@@ -16,6 +17,9 @@ from unstill.shapes import Bool, Float, Int
 
 _COST = 1e-7
 _ZERO = 1e-9
+
+# The stubs of scipy know no sparse constraints.
+_linprog: Any = scipy.optimize.linprog
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,11 +144,17 @@ def exact_pieces(
         format="csc",
     )
     variables = matrix.shape[1] - n
-    found = scipy.optimize.linprog(
+    found = _linprog(
         np.concatenate([-np.ones(n), np.zeros(variables)]),
         A_eq=matrix,
         b_eq=np.concatenate([np.zeros(programme.agreement.shape[0]), shares]),
-        bounds=[(0, 1 / n)] * n + [(0, None)] * variables,
+        bounds=np.stack(
+            [
+                np.zeros(n + variables),
+                np.concatenate([np.full(n, 1 / n), np.full(variables, np.inf)]),
+            ],
+            axis=1,
+        ),
         method="highs",
     )
     if found.x is None:
@@ -161,7 +171,7 @@ def _face(programme: Programme, shares: np.ndarray) -> list[np.ndarray]:
     """Entries that distributions of the least expected cost can have."""
     matrix = scipy.sparse.vstack([programme.agreement, programme.margins], format="csc")
     right = np.concatenate([np.zeros(programme.agreement.shape[0]), shares])
-    least = scipy.optimize.linprog(programme.cost, A_eq=matrix, b_eq=right, method="highs")
+    least = _linprog(programme.cost, A_eq=matrix, b_eq=right, method="highs")
     if least.x is None:
         raise InputError(
             "rules and populations cannot both be kept",
@@ -180,7 +190,7 @@ def _face(programme: Programme, shares: np.ndarray) -> list[np.ndarray]:
     )
     below = scipy.sparse.bmat([[-eye, eye, scipy.sparse.csr_matrix((n, 1))]], format="csc")
     top = np.where(able, np.inf, 0.0)
-    found = scipy.optimize.linprog(
+    found = _linprog(
         np.concatenate([np.zeros(n), -np.ones(n), [0.0]]),
         A_eq=equal,
         b_eq=np.zeros(len(right)),

@@ -168,12 +168,13 @@ def nearest_counts(
     last = np.zeros(k)
     last[-tree.cliques[-1].cost.shape[0] :] = 1.0
     # deviation ≥ ±(margin − wanted); the last group's values sum to the number of copies
-    matrix = scipy.sparse.bmat(
+    whole = scipy.sparse.csr_matrix(last @ programme.margins.toarray()[:, :n])
+    alone = scipy.sparse.vstack([programme.agreement, whole])
+    matrix = scipy.sparse.vstack(
         [
-            [programme.agreement, None],
-            [scipy.sparse.csr_matrix(last @ programme.margins.toarray()[:, :n]), None],
-            [programme.margins, eye],
-            [-programme.margins, eye],
+            scipy.sparse.hstack([alone, scipy.sparse.csr_matrix((alone.shape[0], k))]),
+            scipy.sparse.hstack([programme.margins, eye]),
+            scipy.sparse.hstack([-programme.margins, eye]),
         ],
         format="csc",
     )
