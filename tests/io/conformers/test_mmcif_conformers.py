@@ -265,6 +265,13 @@ def test_models_that_differ_are_members_and_told_of(tmp_path) -> None:
     assert model.members is not None
     assert [state.kind for state in model.states] == ["conformational"] * 2 + ["compositional"]
     np.testing.assert_allclose(model.occupancy, 0.25)
+    # Written as members, they may lack what they lack.
+    write_multiconformer(model, tmp_path / "b.cif")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UnstillWarning)
+        again = read_multiconformer(tmp_path / "b.cif")
+    assert again.members is not None
+    np.testing.assert_array_equal(again.members.in_state, model.members.in_state)
 
 
 REAL = ["1vme.cif", "1vme_0.5A_0.5B.cif", "3o5r.cif", "4i39.cif"]

@@ -15,12 +15,17 @@ from unstill.io.conformers.atom_rows import AtomRows, first_rows, numbered_words
 
 
 def label_states(
-    rows: AtomRows, weights: np.ndarray, frames: np.ndarray | None, name: str
+    rows: AtomRows,
+    weights: np.ndarray,
+    frames: np.ndarray | None,
+    name: str,
+    *,
+    may_differ: bool = False,
 ) -> tuple[tuple[State, ...], np.ndarray, Members | None]:
     """Return states, the state of each row, and members, as ``states_from_labels`` does.
 
     Models need not hold the same atoms: those that do not are of kind
-    ``compositional``, with a warning.
+    ``compositional``, with a warning unless they ``may_differ``.
 
     Parameters
     ----------
@@ -32,6 +37,8 @@ def label_states(
         ``(n_models,)`` or ``None``.
     name
         Of the file, for messages.
+    may_differ
+        Whether somebody said that models are members, which may lack what is partial.
     """
     n_models = len(rows.models)
     labelled = rows.altloc.words != ""
@@ -40,7 +47,7 @@ def label_states(
     local = _local(rows, places)
     first = places[first_rows(local)]
     share = _medians(local, rows.occupancy[places], len(first)) * weights[rows.model[first]]
-    kinds = _kinds(rows, name)
+    kinds = _kinds(rows, "" if may_differ else name)
     states = [State(ROOT)]
     index_of_local = np.empty(len(first), dtype=np.int64)
     index_of_model = np.zeros(n_models, dtype=np.int64)
@@ -130,7 +137,7 @@ def _unique(ids: Sequence[str]) -> list[str]:
 
 
 def _kinds(rows: AtomRows, name: str) -> np.ndarray:
-    """Whether each model holds other atoms than the first."""
+    """Whether each model holds other atoms than the first; warns where there is a name."""
     n_models = len(rows.models)
     differs = np.zeros(n_models, dtype=bool)
     if n_models == 1:
@@ -140,7 +147,7 @@ def _kinds(rows: AtomRows, name: str) -> np.ndarray:
     held = [np.unique(rows.site[part]) for part in np.split(order, stops)]
     for model, own in enumerate(held):
         differs[model] = not np.array_equal(own, held[0])
-    if differs.any():
+    if differs.any() and name:
         which = int(np.flatnonzero(differs)[0])
         lacks = len(np.setdiff1d(held[0], held[which]))
         more = len(np.setdiff1d(held[which], held[0]))

@@ -109,7 +109,9 @@ def _labelled(rows: AtomRows, category: Callable[[str], Category], name: str) ->
     frames = read_frames(category(MEMBER))
     if frames is not None and len(frames) != len(rows.models):
         frames = None
-    states, state, members = label_states(rows, weights, frames, name)
+    # Members that were written as models may lack what is partial.
+    told = len(category(MEMBER).get("id", ())) == len(rows.models)
+    states, state, members = label_states(rows, weights, frames, name, may_differ=told)
     several = len(rows.models) > 1
     return {
         "state": state,

@@ -36,7 +36,12 @@ def put_hierarchy(block: gemmi.cif.Block, model: Multiconformer) -> None:
         if had_members:
             drop_table(block, MEMBER)
         members = model.members
-        if members is not None and (np.ptp(members.weights) > 0 or members.frames is not None):
+        if members is not None and (
+            np.ptp(members.weights) > 0
+            or members.frames is not None
+            # Who reads models that lack atoms wants to know that they are meant to.
+            or any(state.kind == "compositional" for state in model.states)
+        ):
             _put_members(block, members)
         return
     _put_states(block, model)
