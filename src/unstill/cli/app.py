@@ -100,14 +100,7 @@ def command_help(width: int = 88) -> dict[str, str]:
     """Help text of the program and of every verb, by full name, as it prints them."""
     from typer.testing import CliRunner
 
-    complete_app()
-    names: list[list[str]] = [[]]
-    names += [[command.name] for command in app.registered_commands if command.name]
-    for group in app.registered_groups:
-        inner = group.typer_instance.registered_commands if group.typer_instance else []
-        if group.name:
-            names.append([group.name])
-            names += [[group.name, command.name] for command in inner if command.name]
+    names = [[], *_command_names(complete_app())]
     runner = CliRunner(env={"COLUMNS": str(width), "TERMINAL_WIDTH": str(width)})
     return {
         " ".join(["unstill", *name]): runner.invoke(
@@ -115,6 +108,16 @@ def command_help(width: int = 88) -> dict[str, str]:
         ).stdout
         for name in names
     }
+
+
+def _command_names(group: typer.Typer) -> list[list[str]]:
+    """Words after the name of a group that call each of its commands, and theirs."""
+    names = [[command.name] for command in group.registered_commands if command.name]
+    for inner in group.registered_groups:
+        if inner.name and inner.typer_instance:
+            below = _command_names(inner.typer_instance)
+            names += [[inner.name], *([inner.name, *name] for name in below)]
+    return names
 
 
 @app.callback()

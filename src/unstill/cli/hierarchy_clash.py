@@ -26,6 +26,13 @@ from unstill.cli.verb import Verb
 if TYPE_CHECKING:
     from unstill.ensembles.hierarchy import ClassedClash
 
+_HEADINGS = {
+    "actionable": "that copies may have or avoid",
+    "same-state": "inside a state: coordinates must change",
+    "ancestor": "with an ancestor, wherever the lower state is: coordinates must change",
+    "benign": "kept apart already",
+}
+
 clashes = typer.Typer(help="Find clashes of states, and act on them.", no_args_is_help=True)
 
 
@@ -61,8 +68,8 @@ def detect(
             "clashes": [clash.as_dict() for clash in found],
             "n": dict(Counter(clash.kind for clash in found)),
         }
-        for clash in found:
-            verb.say(_line(clash))
+        for kind, heading in _HEADINGS.items():
+            _say_kind(verb, heading, [clash for clash in found if clash.kind == kind])
         verb.say(f"{len(found)} pairs of states clash")
         if out is not None:
             write_json(out, verb.result | {"provenance": record.as_dict()})
@@ -114,10 +121,23 @@ def _entries(path: Path) -> Any:
         ) from error
 
 
+def _say_kind(verb: Verb, heading: str, clashes: list[ClassedClash]) -> None:
+    if not clashes:
+        return
+    verb.say(f"{len(clashes)} {heading}")
+    for clash in clashes:
+        # What a rule keeps apart already needs no reader.
+        if clash.kind != "benign":
+            verb.say(_line(clash))
+    verb.say()
+
+
 def _line(clash: ClassedClash) -> str:
-    action = {"merge": "merge crosswise", "not": "NOT", "none": ""}[clash.action]
+    said = {
+        "merge": "→ merge " + ", ".join("+".join(pair) for pair in clash.merge),
+        "not": f"→ {clash.state_a} NOT {clash.state_b}",
+        "none": "",
+    }[clash.action]
     if clash.kind == "actionable" and clash.action == "none":
-        action = f"in {clash.unavoidable:.2f} of all copies at least"
-    return (
-        f"{clash.kind:10s}  {clash.atom_a} – {clash.atom_b}  {clash.distance:.2f} Å  {action}"
-    ).rstrip()
+        said = f"not avoidable: in {clash.unavoidable:.2f} of all copies at least"
+    return f"  {clash.atom_a} – {clash.atom_b}  {clash.distance:.2f} Å  {said}".rstrip()

@@ -28,7 +28,7 @@ def register(group: typer.Typer) -> None:
 def merge(
     file: ModelFile,
     states: Annotated[
-        list[str], typer.Argument(metavar="STATE STATE …", help="Ids; the first is kept.")
+        list[str], typer.Argument(metavar="STATE", help="Ids, two or more; the first is kept.")
     ],
     out: OutModel = None,
     in_place: InPlace = False,

@@ -49,7 +49,7 @@ def add(
             metavar="AND|OR|NOT", help="In all, in at least one, or in none of the others."
         ),
     ],
-    others: Annotated[list[str], typer.Argument(metavar="OTHER …", help="The other states.")],
+    others: Annotated[list[str], typer.Argument(metavar="OTHER", help="The other states.")],
     description: Annotated[str, typer.Option("--description", help="Free text.")] = "",
     out: OutModel = None,
     in_place: InPlace = False,

@@ -11,6 +11,7 @@ from unstill.ensembles.contacts import StateClash, find_clashes
 from unstill.ensembles.hierarchy.coexistence import add_rule, not_rules
 from unstill.ensembles.hierarchy.consistency import EXCESS, ROUNDING, excluded
 from unstill.ensembles.hierarchy.regroup import merge_states
+from unstill.ensembles.hierarchy.room import forced_share
 from unstill.ensembles.multiconformer import Multiconformer, Rule
 from unstill.errors import InputError
 from unstill.shapes import Bool
@@ -19,7 +20,7 @@ ClashClass = Literal["actionable", "same-state", "ancestor", "benign"]
 
 _MOST_COMMON = 12
 UNAVOIDABLE = 0.01
-"""Share of copies by which two occupancies must overlap before a clash counts as unavoidable."""
+"""Share of copies that must have both states before a clash counts as unavoidable."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class ClassedClash:
     n
         Pairs of rows that clash.
     unavoidable
-        Share of copies in which both states must be, by their occupancies alone.
+        Share of copies in which both states must be, by occupancies and by what excludes
+        both already.
     action
         ``merge``, ``not`` or ``none``.
     merge
@@ -76,7 +78,8 @@ def detect_clashes(model: Multiconformer, *, overlap: float = 0.6) -> tuple[Clas
 
     Two states, each one of two alternatives, that clash and whose occupancies match
     crosswise belong together crosswise: ``merge``. Otherwise a rule NOT keeps clashing
-    states apart, unless their occupancies make that impossible.
+    states apart, unless occupancies make that impossible. Where they leave room for some
+    of several rules only, the largest overlaps come first.
 
     Parameters
     ----------
@@ -92,10 +95,16 @@ def detect_clashes(model: Multiconformer, *, overlap: float = 0.6) -> tuple[Clas
     """
     free = model.replace(rules=tuple(rule for rule in model.rules if rule.kind != "NOT"))
     found = find_clashes(free, overlap=overlap).by_states(free)
-    apart = excluded(model)
-    return tuple(
-        _classed(model, apart, number, clash) for number, clash in enumerate(found, start=1)
-    )
+    written = excluded(model)
+    apart = written.copy()
+    classed = []
+    for number, clash in enumerate(found, start=1):
+        entry = _classed(model, written, apart, number, clash)
+        if entry.action != "none":
+            # The rules that come after have to leave room for this one.
+            _keep_apart(model, apart, clash.state_a, clash.state_b)
+        classed.append(entry)
+    return tuple(classed)
 
 
 def clash_rules(model: Multiconformer) -> tuple[Rule, ...]:
@@ -198,22 +207,21 @@ def clashes_from_dicts(entries: Any) -> tuple[ClassedClash, ...]:
 
 def _classed(
     model: Multiconformer,
+    written: Bool[np.ndarray, "n_states n_states"],
     apart: Bool[np.ndarray, "n_states n_states"],
     number: int,
     clash: StateClash,
 ) -> ClassedClash:
     tree = model.tree
     a, b = clash.state_a, clash.state_b
-    shared = tree.closure[a] & tree.closure[b]
-    shares = model.populations
-    both = max(0.0, float(shares[a] + shares[b] - shares[shared].min()))
     kind: ClashClass
     if a == b:
         kind = "same-state"
     elif tree.related(a, b):
         kind = "ancestor"
     else:
-        kind = "benign" if apart[a, b] else "actionable"
+        kind = "benign" if written[a, b] else "actionable"
+    both = forced_share(model, apart, a, b) if kind == "actionable" else 0.0
     found = ClassedClash(
         number,
         tree.states[a].id,
@@ -224,7 +232,7 @@ def _classed(
         round(clash.overlap, 3),
         round(clash.distance, 3),
         clash.n,
-        round(both if kind == "actionable" else 0.0, 4),
+        round(both, 4),
         "none",
     )
     if kind != "actionable":
@@ -235,6 +243,13 @@ def _classed(
     if both > UNAVOIDABLE:
         return found
     return replace(found, action="not", apply=True)
+
+
+def _keep_apart(
+    model: Multiconformer, apart: Bool[np.ndarray, "n_states n_states"], a: int, b: int
+) -> None:
+    below_a, below_b = model.tree.closure[:, a], model.tree.closure[:, b]
+    apart |= np.outer(below_a, below_b) | np.outer(below_b, below_a)
 
 
 def _crossed(model: Multiconformer, a: int, b: int) -> tuple[tuple[str, str], ...]:

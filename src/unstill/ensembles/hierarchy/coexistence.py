@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from unstill.ensembles.hierarchy.consistency import (
+    EXCESS,
     contradiction,
+    excluded,
     fitting_members,
     spelled,
 )
+from unstill.ensembles.hierarchy.room import forced_share
 from unstill.ensembles.multiconformer import Multiconformer, Rule
 from unstill.ensembles.multiconformer.macrostates import is_satisfiable
 from unstill.ensembles.multiconformer.rules import RuleKind
-from unstill.errors import InputError
+from unstill.errors import InputError, UnstillWarning
 
 
 def add_rule(
@@ -40,7 +44,8 @@ def add_rule(
     Returns
     -------
     Multiconformer
-        Without its members, and with a warning, where one of them breaks the rule.
+        Without its members, and with a warning, where one of them breaks the rule; with a
+        warning where the occupancies leave no room for it.
 
     Raises
     ------
@@ -73,6 +78,8 @@ def add_rule(
                 found=f"{spelled(rule)}: {name}",
                 fix="remove the rules that contradict it first",
             )
+    if kind == "NOT":
+        _tell_of_no_room(model, rule)
     return fitting_members(found, f"adding {spelled(rule)}")
 
 
@@ -136,6 +143,20 @@ def not_rules(
 
 def _next_id(model: Multiconformer) -> int:
     return max((rule.id for rule in model.rules), default=0) + 1
+
+
+def _tell_of_no_room(model: Multiconformer, rule: Rule) -> None:
+    apart, state = excluded(model), model.tree.find(rule.state)
+    for other in rule.others:
+        both = forced_share(model, apart, state, model.tree.find(other))
+        if both > EXCESS + 1e-9:
+            warnings.warn(
+                UnstillWarning(
+                    f"occupancies and what excludes both already put {rule.state} and {other} "
+                    f"together in {both:.2f} of all copies at least; correct the occupancies"
+                ),
+                stacklevel=3,
+            )
 
 
 def _inherited(model: Multiconformer, a: int, b: int, apart: set[frozenset[int]]) -> bool:

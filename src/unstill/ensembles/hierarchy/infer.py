@@ -14,7 +14,7 @@ from unstill.ensembles.hierarchy.consistency import ROUNDING
 from unstill.ensembles.hierarchy.elements import elements_of, is_base
 from unstill.ensembles.hierarchy.joining import Joined
 from unstill.ensembles.hierarchy.junctions import join_neighbours
-from unstill.ensembles.hierarchy.names import free_ids
+from unstill.ensembles.hierarchy.names import free_ids, name_of_rows
 from unstill.ensembles.hierarchy.nesting import nested_sets
 from unstill.ensembles.hierarchy.touching import join_touching
 from unstill.ensembles.multiconformer import Multiconformer, State
@@ -45,7 +45,7 @@ def infer_hierarchy(model: Multiconformer, *, rules: bool = False) -> Multiconfo
     -------
     Multiconformer
         ``stated``; rows, their order and their occupancies are those of ``model``. States are
-        ``A, B, …`` in the order of their first atom, named ``chain/residues/altloc``. A
+        ``A, B, …`` in the order of their first atom, named after chain, residues and altloc. A
         model that is ``stated`` already keeps its tree, with a warning.
 
     Notes
@@ -93,7 +93,7 @@ def _inferred(model: Multiconformer) -> Multiconformer:
         above = ids[nested[number]] if number in nested else None
         base = model.states[joined.elements[number].base].id
         prefix = "" if base == model.states[model.tree.root].id else f"{base}/"
-        name = _unique(prefix + _name(model, rows), names)
+        name = _unique(prefix + name_of_rows(model, rows), names)
         if np.ptp(model.occupancy[rows]) > ROUNDING + 1e-9:
             spread.append(ids[number])
         states.append(
@@ -137,22 +137,6 @@ def _kinds(
 
 def _codes(names: np.ndarray) -> np.ndarray:
     return np.unique(names, return_inverse=True)[1].reshape(-1)
-
-
-def _name(model: Multiconformer, rows: np.ndarray) -> str:
-    """Return chain, residues from first to last, and altloc: ``A/178-188/B``."""
-    sites = model.sites[model.site[rows]]
-    chain = str(sites.chain_id[0])
-    own = sites[sites.chain_id == chain]
-    numbers = [
-        f"{number}{str(code).strip()}"
-        for number, code in zip(own.res_id.tolist(), own.ins_code.tolist(), strict=True)
-    ]
-    first, last = numbers[0], numbers[-1]
-    span = first if first == last else f"{first}-{last}"
-    label = str(model.altloc_id[rows[0]])
-    name = f"{chain}/{span}/{label}" if label else f"{chain}/{span}"
-    return "".join(";" if c == "," or c.isspace() else c for c in name)
 
 
 def _unique(name: str, taken: set[str]) -> str:

@@ -17,6 +17,9 @@ LINKS = (("C", "N", 1.33), ("O3'", "P", 1.60), ("SG", "SG", 2.05))
 """Atoms that join residues, and the length of their bond (Å): Engh & Huber (2001), International
 Tables F 18.3; Gelbin et al. (1996), J. Am. Chem. Soc. 118, 519."""
 
+OXYGEN = 2.25
+"""Å between O of a residue and N of the next; both are bonded to C, where C is not split."""
+
 AT_BOND_LENGTH = 0.15
 """Å off the ideal length that a bond between atoms of different label may be, to count."""
 
@@ -39,7 +42,8 @@ class _Pair:
 def join_neighbours(model: Multiconformer, joined: Joined) -> None:
     """Join elements across peptide, nucleotide and disulfide bonds.
 
-    The same label is joined where occupancies agree and the bond is whole.
+    The same label is joined where occupancies agree and the bond is whole; O stands
+    for C where only O has altlocs.
     Different labels are joined where the bond is at its length, occupancies agree,
     and the same label finds no whole bond across. Where all bonds are broken, the
     labels decide.
@@ -90,10 +94,25 @@ def _links(model: Multiconformer, elements: tuple[Element, ...]) -> list[list[_P
             pair = (int(element[a]), int(element[b]))
             links = found[int(residue[a]), int(residue[b])]
             links[pair] = min(abs(distance - length), links.get(pair, np.inf))
+    for a, b, distance in _oxygen_pairs(model, name, element):
+        pair = (int(element[a]), int(element[b]))
+        if residue[a] != residue[b] and elements[pair[0]].label == elements[pair[1]].label:
+            links = found[int(residue[a]), int(residue[b])]
+            links[pair] = min(abs(distance - OXYGEN), links.get(pair, np.inf))
     return [
         [_Pair(a, b, off) for (a, b), off in sorted(links.items())]
         for _, links in sorted(found.items())
     ]
+
+
+def _oxygen_pairs(
+    model: Multiconformer, name: np.ndarray, element: np.ndarray
+) -> list[tuple[int, int, float]]:
+    """O of elements without C, and N no farther than a hydrogen bond would be."""
+    with_carbon = np.unique(element[name == "C"])
+    left = np.flatnonzero((name == "O") & (element >= 0) & ~np.isin(element, with_carbon))
+    right = np.flatnonzero((name == "N") & (element >= 0))
+    return _near(model.coord, left, right, OXYGEN + BROKEN)
 
 
 def _near(

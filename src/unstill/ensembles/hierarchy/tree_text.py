@@ -37,7 +37,7 @@ def tree_lines(model: Multiconformer, *, most: int = 200) -> list[str]:
     return [
         text
         if number < 0
-        else f"{text:{width}s}  {model.populations[number]:6.3f} {int(n_rows[number]):7d} atoms"
+        else f"{text:{width}s}  {model.populations[number]:6.3f} {_atoms(int(n_rows[number]))}"
         + _about(model, number)
         for text, number in lines
     ]
@@ -59,6 +59,10 @@ def states_as_dicts(model: Multiconformer) -> list[dict[str, Any]]:
         }
         for number, state in enumerate(model.states)
     ]
+
+
+def _atoms(n: int) -> str:
+    return f"{n:7d} atom" + ("" if n == 1 else "s")
 
 
 def _about(model: Multiconformer, number: int) -> str:
