@@ -36,25 +36,28 @@ def merge_states(
     """Join two models of one crystal: Base, and below it Ground and Changed.
 
     What is in the same place in both stays in Base, once. Occupancies follow
-    the share and add up exactly.
+    the share and add up exactly. Of the files, what still holds is kept; what is
+    lost is said.
 
     Example: unstill hierarchy merge-states apo.pdb bound.pdb --share 0.3 -o joined.cif
     """
     with Verb("hierarchy merge-states", as_json=as_json, debug=debug) as verb:
         from unstill.ensembles.hierarchy import join_models
         from unstill.io.conformers import read_multiconformer
+        from unstill.io.conformers.joined_file import carry_over
 
         check_outputs([out], [ground, changed])
         record = verb.record(
             {"ground": ground, "changed": changed, "share": share, "tolerance": tolerance},
             inputs=[ground, changed],
         )
+        other = read_multiconformer(changed)
         joined = join_models(
-            read_multiconformer(ground),
-            read_multiconformer(changed),
-            changed_share=share,
-            tolerance=tolerance,
+            read_multiconformer(ground), other, changed_share=share, tolerance=tolerance
         )
+        joined, lost = carry_over(joined, other)
+        for text in lost:
+            verb.warn(f"not kept: {text}")
         write_model(verb, joined, out, record)
-        verb.result = counts(joined)
+        verb.result = counts(joined) | {"lost": list(lost)}
         verb.say(f"{len(joined.states)} states, {joined.n_rows} atom lines")

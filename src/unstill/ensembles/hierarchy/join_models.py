@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unstill.ensembles.hierarchy.infer import infer_hierarchy
+from unstill.ensembles.hierarchy.joined_sites import joined_labels, joined_sites
 from unstill.ensembles.hierarchy.matching import Twins, match_models
 from unstill.ensembles.hierarchy.names import free_ids
 from unstill.ensembles.hierarchy.shares import UNITS, apportioned_tree
@@ -40,9 +41,9 @@ def join_models(
 
     The tree is ``Base → {Ground, Changed}``. What both models have in the same place
     stays in ``Base`` (atoms) or below it (states), once, as the ground model has it.
-    The rest goes below ``Ground`` or ``Changed``. This is what a ligand found by the
-    difference of many data sets needs (PanDDA; Pearce *et al.* 2017,
-    doi:10.1038/ncomms15123).
+    The rest goes below ``Ground`` or ``Changed``, under altlocs of its own. This is
+    what a ligand found by the difference of many data sets needs (PanDDA; Pearce
+    *et al.* 2017, doi:10.1038/ncomms15123).
 
     Parameters
     ----------
@@ -142,7 +143,7 @@ def _joined_rows(
     parts: tuple[_Part, _Part], states: tuple[State, ...], twins: Twins, share: float
 ) -> Multiconformer:
     ground, changed = parts[0].model, parts[1].model
-    sites = ground.sites + changed.sites[twins.new_sites]
+    sites = joined_sites(ground.sites, changed.sites[twins.new_sites])
     site_of_changed = twins.site_in_ground.copy()
     site_of_changed[twins.new_sites] = ground.n_sites + np.arange(int(twins.new_sites.sum()))
     state = [part.place[part.model.state[part.rows]] for part in parts]
@@ -153,6 +154,8 @@ def _joined_rows(
     twin = twins.twin_of_ground
     has = twin >= 0
     occupancy[0][has] += changed.occupancy[twin[has]] * share
+    label = [np.asarray(part.model.altloc_id, str)[part.rows] for part in parts]
+    labels = joined_labels(label[0], ~has & (state[0] != 0), label[1])
     n_new = len(parts[1].rows)
     u_aniso = _both([_aniso(part) for part in parts]) if _any_aniso(parts) else None
     provenance = {"ground": dict(ground.provenance), "changed": dict(changed.provenance)}
@@ -163,7 +166,7 @@ def _joined_rows(
         _both([part.model.coord[part.rows] for part in parts]),
         np.minimum(np.concatenate(occupancy), 1.0),
         _both([part.model.b_factor[part.rows] for part in parts]),
-        np.concatenate([np.asarray(part.model.altloc_id, str)[part.rows] for part in parts]),
+        _both(list(labels)),
         states,
         u_aniso=u_aniso,
         crystal=ground.crystal or changed.crystal,
