@@ -222,13 +222,15 @@ def _copies(
         verb.result = {"mode": "recorded"}
         verb.say(f"{model.members.n_members} members restored as they were recorded")
         return model, model.members
-    decoded = decode(
-        model,
-        n_members=wanted,
-        mode=str(given["mode"]),  # type: ignore[arg-type]
-        seed=given["seed"],
-        renormalise=given["renormalise"],
-    )
+    with progress_bar("decoding") as progress:
+        decoded = decode(
+            model,
+            n_members=wanted,
+            mode=str(given["mode"]),  # type: ignore[arg-type]
+            seed=given["seed"],
+            renormalise=given["renormalise"],
+            progress=progress,
+        )
     verb.result = {"mode": str(given["mode"]), "report": decoded.report.as_dict()}
     for note in decoded.report.notes:
         verb.warn(note)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unstill.ensembles.decode.cliques import LARGEST, CliqueTree, clique_tree, table_entries
-from unstill.ensembles.decode.factors import Factor, components
+from unstill.ensembles.decode.cliques import CliqueTree, are_small, clique_tree
+from unstill.ensembles.decode.factors import LARGEST, Factor, components
 from unstill.ensembles.decode.groups import Groups
 from unstill.ensembles.decode.shuffle import total_cost
 from unstill.errors import InputError
@@ -68,7 +68,7 @@ def most_probable(
     chances = _chances(groups)
     found = Ranked(np.zeros(1), (), np.zeros((0, 1), dtype=int))
     for part in components(groups, [*dear, *chances], hard):
-        if table_entries(groups, part) > 4 * LARGEST:
+        if not are_small(groups, part, 4 * LARGEST):
             raise InputError(
                 "conflicts tie too many states to each other for an exact search",
                 found=f"{len(part.scope)} groups of states",

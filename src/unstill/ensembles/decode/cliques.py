@@ -8,18 +8,16 @@ searches over the tables speak of real members.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from unstill.ensembles.decode.factors import Factor, TiedGroups
+from unstill.ensembles.decode.factors import LARGEST, Factor, TiedGroups
 from unstill.ensembles.decode.groups import Groups
 from unstill.shapes import Float
-
-LARGEST = 60_000
-"""Most entries of the tables of one component."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +45,6 @@ class CliqueTree:
 
     cliques: tuple[Clique, ...]
 
-    @property
-    def n_entries(self) -> int:
-        """Entries of all tables together."""
-        return sum(clique.cost.size for clique in self.cliques)
-
     @cached_property
     def children(self) -> tuple[tuple[int, ...], ...]:
         """Cliques that feed each clique."""
@@ -72,7 +65,7 @@ def clique_tree(groups: Groups, component: TiedGroups) -> CliqueTree:
 
     Greedy: the next group is the one whose table would be smallest.
     """
-    scopes = _elimination(groups, component)
+    scopes = list(_elimination(groups, component))
     position = {scope[0]: number for number, scope in enumerate(scopes)}
     costs = [np.zeros([groups.groups[g].size for g in scope]) for scope in scopes]
     for factor in component.factors:
@@ -86,9 +79,14 @@ def clique_tree(groups: Groups, component: TiedGroups) -> CliqueTree:
     )
 
 
-def table_entries(groups: Groups, component: TiedGroups) -> int:
-    """Entries of all tables of a component, without making them."""
-    return sum(_size(groups, scope) for scope in _elimination(groups, component))
+def are_small(groups: Groups, component: TiedGroups, most: int = LARGEST) -> bool:
+    """Whether the tables of a component have few enough entries together, without making them."""
+    entries = 0
+    for scope in _elimination(groups, component):
+        entries += _size(groups, scope)
+        if entries > most:
+            return False
+    return True
 
 
 def spread(factor: Factor, scope: tuple[int, ...]) -> Float[np.ndarray, "..."]:
@@ -100,22 +98,27 @@ def spread(factor: Factor, scope: tuple[int, ...]) -> Float[np.ndarray, "..."]:
     return factor.cost.transpose(np.argsort(axes)).reshape(shape)
 
 
-def _elimination(groups: Groups, component: TiedGroups) -> list[tuple[int, ...]]:
+def _elimination(groups: Groups, component: TiedGroups) -> Iterator[tuple[int, ...]]:
+    """Yield each group with those it shares a table with, in the order of summing out."""
     near: dict[int, set[int]] = {group: set() for group in component.scope}
     for factor in component.factors:
         for group in factor.scope:
             near[group].update(factor.scope)
     for group in near:
         near[group].discard(group)
-    found = []
+    # A group comes back to the heap whenever its table changes; what is out of date is skipped.
+    waiting = [(_size(groups, (group, *others)), group) for group, others in near.items()]
+    heapq.heapify(waiting)
     while near:
-        group = min(near, key=lambda g: (_size(groups, (g, *near[g])), g))
+        size, group = heapq.heappop(waiting)
+        if group not in near or size != _size(groups, (group, *near[group])):
+            continue
         others = near.pop(group)
+        yield (group, *sorted(others))
         for other in others:
             near[other] |= others
             near[other] -= {other, group}
-        found.append((group, *sorted(others)))
-    return found
+            heapq.heappush(waiting, (_size(groups, (other, *near[other])), other))
 
 
 def _size(groups: Groups, scope: Sequence[int]) -> int:

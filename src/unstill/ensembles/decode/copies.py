@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from unstill.ensembles.decode.cliques import LARGEST, CliqueTree, clique_tree, table_entries
-from unstill.ensembles.decode.counts import whole_counts
-from unstill.ensembles.decode.factors import Factor, TiedGroups
+from unstill.ensembles.decode.cliques import CliqueTree, clique_tree
+from unstill.ensembles.decode.counts import follow_parents, whole_counts
+from unstill.ensembles.decode.factors import TiedGroups
 from unstill.ensembles.decode.groups import EXCESS, Groups
 from unstill.ensembles.decode.integer import deal, least_cost, nearest_counts
+from unstill.ensembles.decode.recorded import take_recorded
+from unstill.ensembles.decode.relaxed import relaxed
 from unstill.ensembles.decode.shuffle import exchange_labels, total_cost
 from unstill.ensembles.multiconformer.tree import shortened
 from unstill.errors import InputError
@@ -19,7 +22,7 @@ from unstill.shapes import Int
 
 _SWEEPS = 12
 _SWEEPS_UNPROVEN = 300
-_TRIES = 40
+_SECONDS = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,18 +33,18 @@ class Copies:
     ----------
     values
         Value of each group in each copy.
-    counts
-        Copies in each state.
     gap
         Cost of all copies above the proven bound.
     adjusted
         States whose counts had to leave their population.
+    notes
+        What was not solved exactly.
     """
 
     values: Int[np.ndarray, "n_groups n_members"]
-    counts: Int[np.ndarray, " n_states"]
     gap: float
     adjusted: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def least_conflicts(
@@ -52,13 +55,15 @@ def least_conflicts(
     *,
     seconds: float,
     renormalise: bool,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Copies:
     """Assign states to copies: counts exactly, then conflicts the least, the rest at random.
 
     Each component is solved to the optimum as an integer programme over the tables of its
     clique tree. Where the tables would be too large, costs are left out until they are
     not, which bounds the optimum from below; exchanges of labels then lower the full
-    cost, and the gap is reported.
+    cost, and the gap is reported. Where exclusions alone make them too large, copies are
+    recorded members, if there are any.
 
     Raises
     ------
@@ -66,26 +71,35 @@ def least_conflicts(
         If rules cannot be kept at populations within 0.02 (or one copy) of the stated
         ones, or tie too many groups to each other.
     """
-    counts = whole_counts(groups, n_members, rng)
+    before = whole_counts(groups, n_members, rng)
+    counts = before.copy()
     values = np.full((len(groups.groups), n_members), -1)
     stop = time.monotonic() + seconds
     gap = 0.0
     adjusted: list[str] = []
+    notes: list[str] = []
+    solved_groups, all_groups = 0, sum(len(part.scope) for part in parts)
     for part in sorted(parts, key=lambda p: len(p.scope)):
-        solved = _relaxed(groups, part)
-        left = max(stop - time.monotonic(), 1.0)
+        if progress is not None:
+            progress(solved_groups, all_groups)
+        solved_groups += len(part.scope)
+        left = max(stop - time.monotonic(), _SECONDS)
+        solved = relaxed(groups, part)
+        if solved is None:
+            off = take_recorded(groups, part, n_members, counts, values, seconds=left)
+            gap += total_cost(part.factors, values)
+            notes.append(
+                f"{len(part.scope)} groups exclude each other in too many ways for exact search: "
+                f"recorded members were taken, populations within {off:.3f}"
+            )
+            continue
         tree = clique_tree(groups, solved)
         best = least_cost(tree, _margins(groups, tree, counts), seconds=left)
         if best is None:
             changed = _nearest(groups, tree, n_members, counts, left, renormalise)
             adjusted.extend(changed)
             best = least_cost(tree, _margins(groups, tree, counts), seconds=left)
-        if best is None:
-            raise InputError(
-                "no members were found in the time allowed",
-                found=f"{len(part.scope)} groups tied to each other, {seconds:g} s",
-                fix="allow more time, or remove rules",
-            )
+        assert best is not None, "the nearest counts are those of some copies"
         for group, value in deal(tree, best.tables, rng).items():
             values[group] = value
         partly = len(solved.factors) < len(part.factors)
@@ -94,8 +108,9 @@ def least_conflicts(
         exchange_labels(groups, part, values, rng, sweeps=sweeps)
         if not proven:
             gap += max(total_cost(part.factors, values) - best.bound, 0.0)
+    follow_parents(groups, counts, before, done=values[:, 0] >= 0)
     fill_at_random(groups, counts, values, rng)
-    return Copies(values, counts, gap, tuple(adjusted))
+    return Copies(values, gap, tuple(adjusted), tuple(notes))
 
 
 def fill_at_random(
@@ -172,46 +187,3 @@ def _nearest(
             fix="correct the rules or the occupancies, or let these be changed (renormalise)",
         )
     return changed
-
-
-def _relaxed(groups: Groups, part: TiedGroups) -> TiedGroups:
-    """Leave out costs until the tables of the component are small enough."""
-    if table_entries(groups, part) <= LARGEST:
-        return part
-    hard = [factor for factor in part.factors if factor.hard]
-    soft = [factor for factor in part.factors if not factor.hard]
-    soft.sort(key=lambda factor: -float(factor.cost.max()))
-    kept, rest = _forest(part, hard, soft)
-    if table_entries(groups, replace(part, factors=tuple(kept))) > LARGEST:
-        raise InputError(
-            "rules tie too many states to each other",
-            found=f"{len(part.scope)} groups of states",
-            fix="remove rules, or decode parts of the model by themselves",
-        )
-    for factor in rest[:_TRIES]:
-        wider = replace(part, factors=(*kept, factor))
-        if table_entries(groups, wider) <= LARGEST:
-            kept.append(factor)
-    return replace(part, factors=tuple(kept))
-
-
-def _forest(
-    part: TiedGroups, hard: list[Factor], soft: list[Factor]
-) -> tuple[list[Factor], list[Factor]]:
-    """All exclusions, and costs as long as they close no loop; the other costs apart."""
-    home = {group: group for group in part.scope}
-
-    def root(group: int) -> int:
-        while home[group] != group:
-            group = home[group]
-        return group
-
-    kept = list(hard)
-    rest: list[Factor] = []
-    for factor in [*hard, *soft]:
-        ends = {root(group) for group in factor.scope}
-        if not factor.hard:
-            (kept if len(ends) == len(factor.scope) else rest).append(factor)
-        for end in ends:
-            home[end] = min(ends)
-    return kept, rest

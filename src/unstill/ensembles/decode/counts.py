@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from unstill.ensembles.decode.groups import Group, Groups
-from unstill.shapes import Int
+from unstill.shapes import Bool, Int
 
 _WHOLE = 1e-6
 
@@ -53,6 +53,39 @@ def whole_counts(
         chosen, _ = _round_group(group, int(counts[group.parent]), n_members, low, high, cost)
         counts[list(group.states)] = chosen
     return counts
+
+
+def follow_parents(
+    groups: Groups,
+    counts: Int[np.ndarray, " n_states"],
+    before: Int[np.ndarray, " n_states"],
+    *,
+    done: Bool[np.ndarray, " n_groups"],
+) -> None:
+    """Fit the counts of groups to those of their parents, in place, where rules changed these.
+
+    Largest remainder of the shares among the copies that have the parent.
+
+    Parameters
+    ----------
+    groups, counts
+        As ``whole_counts`` takes and returns them.
+    before
+        Counts that fitted.
+    done
+        Groups whose counts stay.
+    """
+    for number, group in enumerate(groups.groups):  # parents come first
+        total = int(counts[group.parent])
+        if done[number] or total == before[group.parent]:
+            continue
+        states = list(group.states)
+        share = np.append(groups.target[states], group.absent)
+        wanted = total * share / max(float(share.sum()), 1e-12)
+        found = np.floor(wanted + _WHOLE).astype(int)
+        order = np.argsort(found - wanted, kind="stable")
+        found[order[: max(total - int(found.sum()), 0)]] += 1
+        counts[states] = found[:-1]
 
 
 def _round_group(

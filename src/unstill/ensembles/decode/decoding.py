@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -92,6 +92,7 @@ def decode(
     keep_bonds: bool = True,
     renormalise: bool = False,
     seconds: float = 120.0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Decoded:
     """Make an ensemble of whole copies whose populations are those of a model.
 
@@ -131,7 +132,10 @@ def decode(
         Scale down occupancies whose sum exceeds the parent's by more than 0.02, and let
         rules override occupancies, instead of refusing.
     seconds
-        Time for integer programmes; beyond it the result is kept with its gap.
+        Time for integer programmes; beyond it the best so far is kept, with its gap.
+    progress
+        Called with the numbers of groups that are done, and of all that are tied to others
+        (``marginal`` only).
 
     Returns
     -------
@@ -161,18 +165,25 @@ def decode(
     rng = np.random.default_rng(seed)
     if mode == "marginal":
         copies = least_conflicts(
-            groups, parts, n_members, rng, seconds=seconds, renormalise=renormalise
+            groups,
+            parts,
+            n_members,
+            rng,
+            seconds=seconds,
+            renormalise=renormalise,
+            progress=progress,
         )
         in_state = states_of_values(groups, copies.values)
         weights = np.full(n_members, 1 / n_members)
-        outcome = _Outcome(in_state, weights, copies.gap, copies.adjusted)
+        outcome = _Outcome(in_state, weights, copies.gap, copies.adjusted, notes=copies.notes)
     elif mode == "maxent":
         outcome = _most_random(groups, soft, hard, n_members, rng)
     else:
         outcome = _most_probable(groups, conflicts, hard, n_members)
     members = Members(outcome.weights, outcome.in_state)
     report = _report(model, groups, conflicts, parts, outcome, mode, seed, symmetric, started)
-    return Decoded(_ensemble(groups.model, members, report, seed), members, groups.model, report)
+    decoded = groups.model.replace(members=None)
+    return Decoded(_ensemble(decoded, members, report, seed), members, decoded, report)
 
 
 def _most_random(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,7 +11,11 @@ import numpy as np
 
 from unstill.ensembles.decode.groups import Groups
 from unstill.ensembles.multiconformer import Rule
+from unstill.errors import InputError
 from unstill.shapes import Bool, Float
+
+LARGEST = 60_000
+"""Most entries of the tables of one component."""
 
 Pair = tuple[int, int]
 """Two states, by index."""
@@ -47,13 +52,10 @@ class TiedGroups:
         The groups, ascending.
     factors
         All that bind them, the tree's included.
-    ruled
-        Whether something besides the tree forbids combinations.
     """
 
     scope: tuple[int, ...]
     factors: tuple[Factor, ...]
-    ruled: bool
 
 
 def hard_factors(groups: Groups) -> list[Factor]:
@@ -116,17 +118,13 @@ def components(groups: Groups, soft: Sequence[Factor], hard: Sequence[Factor]) -
     for factor in given:
         for group in factor.scope:
             involved.update(_upward(groups, group))
-    for factor in hard:
-        for group in factor.scope:
-            involved.update(groups.subtree(group))
     tree = [_tree_factor(groups, group) for group in sorted(involved) if groups.above[group] >= 0]
     joined = _connected(sorted(involved), (factor.scope for factor in [*given, *tree]))
     found = []
     for scope in joined:
         inside = set(scope)
         factors = tuple(f for f in [*given, *tree] if f.scope[0] in inside)
-        ruled = any(f.scope[0] in inside for f in hard)
-        found.append(TiedGroups(scope, factors, ruled))
+        found.append(TiedGroups(scope, factors))
     return found
 
 
@@ -152,6 +150,12 @@ def _rule_factor(groups: Groups, rule: Rule) -> Factor:
     states = [tree.find(rule.state), *(tree.find(other) for other in rule.others)]
     scope = tuple(sorted({int(groups.of_state[s]) for s in states} - {-1}))
     shape = tuple(groups.groups[group].size for group in scope)
+    if math.prod(shape) > LARGEST:
+        raise InputError(
+            "a rule ties too many states to each other",
+            found=f"rule {rule.id} ({rule.kind}), {len(scope)} groups of states",
+            fix="split the rule, or decode parts of the model by themselves",
+        )
     held = [_present(groups, state, scope, shape) for state in states]
     named = np.stack(held[1:])
     kept = {"AND": named.all(axis=0), "OR": named.any(axis=0), "NOT": ~named.any(axis=0)}

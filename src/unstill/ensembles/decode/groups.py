@@ -136,9 +136,10 @@ def state_groups(model: Multiconformer, *, renormalise: bool = False) -> Groups:
     target[model.tree.root] = 1.0
     groups: list[Group] = []
     excess: list[tuple[str, float]] = []
+    meets = _partners(model)
     for parent in model.tree.downward.tolist():
         scale = target[parent] / stated[parent] if stated[parent] > 0 else 0.0
-        for states in _alternatives(model, parent):
+        for states in _alternatives(model, parent, meets):
             share = stated[list(states)] * scale
             total, limit = float(share.sum()), float(target[parent])
             if total - limit > ROUNDING * len(states) + 1e-9:
@@ -175,7 +176,9 @@ def _check_excess(
         )
 
 
-def _alternatives(model: Multiconformer, parent: int) -> list[tuple[int, ...]]:
+def _alternatives(
+    model: Multiconformer, parent: int, meets: Sequence[Sequence[int]]
+) -> list[tuple[int, ...]]:
     """Children of a state in sets whose members all exclude each other.
 
     Where exclusion is not transitive, the most occupied states choose first; what is left
@@ -184,7 +187,6 @@ def _alternatives(model: Multiconformer, parent: int) -> list[tuple[int, ...]]:
     exclusive = model.exclusive
     sets: list[list[int]] = []
     children = model.tree.children[parent]
-    meets = _partners(model)
     order = sorted(children, key=lambda child: -model.states[child].occupancy)
     home: dict[int, int] = {}
     for child in order:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy.optimize
 import scipy.sparse
 
 from unstill.ensembles.decode.cliques import CliqueTree
+from unstill.errors import InputError
 from unstill.shapes import Float, Int
+
+# Status of scipy.optimize.milp.
+_INFEASIBLE = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +127,11 @@ def least_cost(
     -------
     Optimum or None
         ``None`` if no assignment has these counts.
+
+    Raises
+    ------
+    InputError
+        If nothing was found in the time allowed.
     """
     programme = Programme(tree)
     matrix = scipy.sparse.vstack([programme.agreement, programme.margins], format="csc")
@@ -133,9 +143,9 @@ def least_cost(
         constraints=scipy.optimize.LinearConstraint(matrix, right, right),
         options={"mip_rel_gap": 0.0, "time_limit": seconds},
     )
-    if found.x is None:
+    solution = _whole(found, matrix, right, seconds)
+    if solution is None:
         return None
-    solution = np.rint(found.x).astype(int)
     cost = float(programme.cost @ solution)
     bound = cost if found.status == 0 else float(found.mip_dual_bound or 0.0)
     return Optimum(programme.tables(solution), cost, min(bound, cost))
@@ -161,6 +171,11 @@ def nearest_counts(
     -------
     counts or None
         ``None`` if no copy can be made at all.
+
+    Raises
+    ------
+    InputError
+        If nothing was found in the time allowed.
     """
     programme = Programme(tree)
     n, k = len(programme.cost), len(wanted)
@@ -188,9 +203,25 @@ def nearest_counts(
         constraints=scipy.optimize.LinearConstraint(matrix, low, high),
         options={"mip_rel_gap": 0.0, "time_limit": seconds},
     )
-    if found.x is None:
+    solution = _whole(found, matrix[: len(zeros), :n], zeros, seconds)
+    return None if solution is None else np.asarray(programme.margins @ solution[:n], dtype=int)
+
+
+def _whole(
+    found: Any, equations: scipy.sparse.csc_matrix, right: np.ndarray, seconds: float
+) -> Int[np.ndarray, " n"] | None:
+    """Return the solution in whole numbers, or ``None`` where there is none."""
+    if found.x is None and found.status == _INFEASIBLE:
         return None
-    return np.asarray(np.rint(programme.margins @ np.rint(found.x[:n])), dtype=int)
+    if found.x is not None:
+        solution: np.ndarray = np.rint(found.x).astype(int)
+        if np.array_equal(equations @ solution[: equations.shape[1]], np.rint(right)):
+            return solution
+    raise InputError(
+        "no members were found in the time allowed",
+        found=f"{equations.shape[1]} combinations of states, {seconds:.3g} s: {found.message}",
+        fix="allow more time, ask for fewer members, or remove rules",
+    )
 
 
 def deal(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.spatial
 
+from unstill.ensembles.contacts.sequence import residues_apart
 from unstill.ensembles.decode.factors import Pair
 from unstill.ensembles.multiconformer import Multiconformer
 
@@ -24,8 +25,9 @@ _BONDED = 0.25
 def broken_junctions(model: Multiconformer) -> dict[Pair, int]:
     """Count chain bonds that are off by more than 0.1 Å, for pairs of states (a < b).
 
-    Two atoms are bonded where any of their places are within 0.25 Å of the
-    length; pairs of other places of theirs that are not are what mixing states breaks.
+    Two atoms are bonded where some of their places are within 0.25 Å of the length, more
+    than with any other atom: alternatives far apart may lie where other residues are. Pairs
+    of their other places are what mixing states breaks.
     """
     found: dict[Pair, int] = {}
     for first, second, length in LINKS:
@@ -47,7 +49,7 @@ def broken_junctions(model: Multiconformer) -> dict[Pair, int]:
 def _bonded_sites(
     model: Multiconformer, one: np.ndarray, two: np.ndarray, length: float
 ) -> list[tuple[int, int]]:
-    """Pairs of sites of one chain and two residues that are at the length in some places."""
+    """Pairs of sites of two residues that are at the length in some places, and bonded."""
     rows_one = np.flatnonzero(np.isin(model.site, one))
     rows_two = np.flatnonzero(np.isin(model.site, two))
     if not len(rows_one) or not len(rows_two):
@@ -55,11 +57,23 @@ def _bonded_sites(
     near = scipy.spatial.cKDTree(model.coord[rows_one]).sparse_distance_matrix(
         scipy.spatial.cKDTree(model.coord[rows_two]), length + _BONDED, output_type="ndarray"
     )
-    a, b = model.site[rows_one[near["i"]]], model.site[rows_two[near["j"]]]
+    row_a, row_b = rows_one[near["i"]], rows_two[near["j"]]
+    a, b = model.site[row_a], model.site[row_b]
     chain = model.sites.chain_id
     good = (near["v"] > length - _BONDED) & (model.residue[a] != model.residue[b])
     good &= chain[a] == chain[b]
-    return sorted(set(zip(a[good].tolist(), b[good].tolist(), strict=True)))
+    if not good.any():
+        return []
+    next_to = residues_apart(model, row_a[good], row_b[good]) == 1
+    ends = np.stack([a[good], b[good]], axis=1)
+    pairs, which, times = np.unique(ends, axis=0, return_inverse=True, return_counts=True)
+    # Of two that are met as often, the next residue is the neighbour.
+    score = times + 0.5 * (np.bincount(which.reshape(-1), next_to) > 0)
+    best = np.zeros((2, model.n_sites))
+    for side in (0, 1):
+        np.maximum.at(best[side], pairs[:, side], score)
+    mutual = (score == best[0, pairs[:, 0]]) & (score == best[1, pairs[:, 1]])
+    return [(int(one), int(two)) for one, two in pairs[mutual]]
 
 
 def _rows(model: Multiconformer, site: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unstill.ensembles.decode.cliques import LARGEST, CliqueTree, clique_tree, table_entries
+from unstill.ensembles.decode.cliques import CliqueTree, are_small, clique_tree
 from unstill.ensembles.decode.entropy import exact_pieces, most_random
 from unstill.ensembles.decode.factors import Factor, components
 from unstill.ensembles.decode.groups import Groups
@@ -60,7 +60,7 @@ def maximum_entropy(
     runs: list[tuple[np.ndarray, np.ndarray, list[int]]] = []
     entropy = 0.0
     for part in components(groups, [*soft, *alone], hard):
-        if table_entries(groups, part) > LARGEST:
+        if not are_small(groups, part):
             raise InputError(
                 "conflicts tie too many states to each other for the exact distribution",
                 found=f"{len(part.scope)} groups of states",

@@ -30,7 +30,7 @@ def with_partial_states(model: Multiconformer) -> Multiconformer:
     Returns
     -------
     Multiconformer
-        With the same rows in the same order, and without members where states were added.
+        With the same rows in the same order, and with its members where no state was added.
     """
     occupancy = _occupancies(model)
     state = model.state.copy()
@@ -54,7 +54,8 @@ def with_partial_states(model: Multiconformer) -> Multiconformer:
         replace(known, occupancy=value)
         for known, value in zip(model.states, occupancy.tolist(), strict=True)
     )
-    return model.replace(states=(*old, *new), state=state, members=None)
+    members = None if new else model.members
+    return model.replace(states=(*old, *new), state=state, members=members)
 
 
 def _occupancies(model: Multiconformer) -> np.ndarray:
