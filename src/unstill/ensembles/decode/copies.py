@@ -86,7 +86,7 @@ def least_conflicts(
         left = max(stop - time.monotonic(), _SECONDS)
         solved = relaxed(groups, part)
         if solved is None:
-            off = take_recorded(groups, part, n_members, counts, values, seconds=left)
+            off = take_recorded(groups, part, n_members, counts, values)
             gap += total_cost(part.factors, values)
             notes.append(
                 f"{len(part.scope)} groups exclude each other in too many ways for exact search: "

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.optimize
-import scipy.sparse
 
 from unstill.ensembles.decode.factors import TiedGroups
 from unstill.ensembles.decode.groups import Groups
 from unstill.ensembles.multiconformer.tree import shortened
 from unstill.errors import InputError
-from unstill.shapes import Int
-
-_SECONDS = 10.0
+from unstill.shapes import Float, Int
 
 
 def take_recorded(
@@ -21,13 +17,11 @@ def take_recorded(
     n_members: int,
     counts: Int[np.ndarray, " n_states"],
     values: Int[np.ndarray, "n_groups n_members"],
-    *,
-    seconds: float,
 ) -> float:
     """Give copies the states that recorded members have in a component, as they have them.
 
-    How often each member is taken is an integer programme: the largest difference from
-    the counts is the least, and then the sum of differences.
+    How often each member is taken is such that no exchange of two brings the sums nearer to the
+    populations.
 
     Parameters
     ----------
@@ -39,8 +33,6 @@ def take_recorded(
         Copies wanted in each state; changed, in place, to those of the members taken.
     values
         Value of each group in each copy; those of the component are set.
-    seconds
-        Time allowed.
 
     Returns
     -------
@@ -62,45 +54,39 @@ def take_recorded(
             fix="remove rules, decode parts of the model, or restore recorded members",
         )
     wanted = groups.target[states] * n_members
-    times = _times(members.in_state[:, states].astype(float).T, wanted, n_members, seconds)
+    held = members.in_state[:, states].astype(float).T
+    times = _times(held, members.weights, wanted, n_members)
     in_state = np.repeat(members.in_state, times, axis=0)
     for group in part.scope:
-        held = in_state[:, list(groups.groups[group].states)]
-        values[group] = np.where(held.any(axis=1), held.argmax(axis=1), held.shape[1])
+        own = in_state[:, list(groups.groups[group].states)]
+        values[group] = np.where(own.any(axis=1), own.argmax(axis=1), own.shape[1])
     counts[states] = in_state[:, states].sum(axis=0)
     return float(np.abs(counts[states] - wanted).max()) / n_members
 
 
 def _times(
-    held: np.ndarray, wanted: np.ndarray, n_members: int, seconds: float
+    held: Float[np.ndarray, "n_states n_recorded"],
+    weights: Float[np.ndarray, " n_recorded"],
+    wanted: Float[np.ndarray, " n_states"],
+    n_members: int,
 ) -> Int[np.ndarray, " n_recorded"]:
-    """How often to take each recorded member, so that sums are near to what is wanted."""
-    k, n = held.shape
-    eye, none = scipy.sparse.identity(k, format="csr"), scipy.sparse.csr_matrix((k, 1))
-    sums, all_ones = scipy.sparse.csr_matrix(held), scipy.sparse.csr_matrix(np.ones((k, 1)))
-    # deviation ≥ ±(sum − wanted), largest ≥ deviation; the members taken are n_members.
-    matrix = scipy.sparse.vstack(
-        [
-            scipy.sparse.hstack([sums, eye, none]),
-            scipy.sparse.hstack([-sums, eye, none]),
-            scipy.sparse.hstack([scipy.sparse.csr_matrix((k, n)), -eye, all_ones]),
-            scipy.sparse.csr_matrix(np.append(np.ones(n), np.zeros(k + 1))[None]),
-        ],
-        format="csc",
-    )
-    low = np.concatenate([wanted, -wanted, np.zeros(k), [n_members]])
-    high = np.concatenate([np.full(3 * k, np.inf), [n_members]])
-    found = scipy.optimize.milp(
-        np.concatenate([np.zeros(n), np.full(k, 1 / k), [float(k)]]),
-        integrality=np.concatenate([np.ones(n), np.zeros(k + 1)]),
-        bounds=scipy.optimize.Bounds(0, np.inf),
-        constraints=scipy.optimize.LinearConstraint(matrix, low, high),
-        options={"time_limit": min(seconds, _SECONDS), "mip_rel_gap": 0.01},
-    )
-    if found.x is None:
-        raise InputError(
-            "recorded members near to the populations were not found in the time allowed",
-            found=f"{n} members, {k} states",
-            fix="restore the recorded members themselves",
-        )
-    return np.asarray(np.rint(found.x[:n]), dtype=int)
+    """How often to take each recorded member.
+
+    Largest remainder of the weights; then one member takes the place of another
+    as long as that lowers the sum of squared differences from what is wanted.
+    """
+    times = np.floor(weights * n_members + 1e-9).astype(int)
+    order = np.argsort(times - weights * n_members, kind="stable")
+    times[order[: n_members - times.sum()]] += 1
+    overlap = held.T @ held
+    own = np.diagonal(overlap)
+    while True:
+        slope = held.T @ (held @ times - wanted)
+        # Change of half the sum if the second of each pair takes the place of the first.
+        change = slope[None] - slope[:, None] + (own[None] + own[:, None]) / 2 - overlap
+        change[times == 0] = np.inf
+        out, into = np.unravel_index(int(change.argmin()), change.shape)
+        if change[out, into] > -1e-9:
+            return times
+        times[out] -= 1
+        times[into] += 1
