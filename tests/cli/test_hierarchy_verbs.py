@@ -162,6 +162,45 @@ def test_ground_and_changed_states_of_a_crystal(tmp_path) -> None:
     assert unstill("validate", tmp_path / "both.cif").exit_code == 0
 
 
+FIT = """
+loop_
+_chem_comp.id
+_chem_comp.name
+GLY GLYCINE
+HOH WATER
+{more}
+#
+_refine.ls_R_factor_R_free 0.21
+#
+_exptl.method 'X-RAY DIFFRACTION'
+"""
+
+
+def test_joined_files_keep_what_still_holds_and_say_what_does_not(tmp_path) -> None:
+    for name, ligand, more in (("g", False, ""), ("c", True, "LIG 'A LIGAND'")):
+        (tmp_path / f"{name}.pdb").write_text(pdb(ligand=ligand))
+        told("infer", tmp_path / f"{name}.pdb", "-o", tmp_path / f"{name}.cif")
+        text = (tmp_path / f"{name}.cif").read_text()
+        (tmp_path / f"{name}.cif").write_text(text + FIT.format(more=more))
+    both = tmp_path / "both.cif"
+    found = told(
+        "merge-states", tmp_path / "g.cif", tmp_path / "c.cif", "--share", "0.25", "-o", both
+    )
+    text = both.read_text()
+    assert "_refine." not in text
+    assert "'X-RAY DIFFRACTION'" in text
+    assert "LIG 'A LIGAND'" in text
+    assert len(found["lost"]) == 2
+    assert "refine" in found["lost"][0]
+    assert "changed model" in found["lost"][1]
+    assert [f"not kept: {lost}" for lost in found["lost"]] == found["warnings"]
+    # Labels of the ligand are its own, and the file says how it was made.
+    ligand = [line for line in text.splitlines() if " LIG " in line and "HETATM" in line]
+    assert len(ligand) == 1
+    assert ligand[0].split()[-1] == "Changed"
+    assert "merge-states" in text
+
+
 def test_in_place_or_elsewhere(model) -> None:
     before = model.read_bytes()
     for options in ((), ("--in-place", "-o", model.with_name("x.cif"))):

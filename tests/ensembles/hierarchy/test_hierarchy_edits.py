@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
+from altloc_chains import WHOLE, held, labelled, random_chains, residue, water
 from hypothesis import given
 from hypothesis import strategies as st
-from labelled_chains import BACKBONE, labelled, residue, states_of, water
 
 from unstill.crystal import Crystal
 from unstill.ensembles import Multiconformer
@@ -26,12 +28,14 @@ from unstill.ensembles.hierarchy import (
     reparent_state,
     split_state,
 )
+from unstill.ensembles.hierarchy.consistency import doubled_rows
 from unstill.ensembles.multiconformer import Rule
-from unstill.ensembles.multiconformer.macrostates import enumerate_macrostates
+from unstill.ensembles.multiconformer.macrostates import enumerate_macrostates, is_satisfiable
 from unstill.errors import InputError, UnstillWarning
 
-TWO = {"A": 0.6, "B": 0.4}
-ALL = (*BACKBONE, "CB", "OG")
+TWO = {"A": (0.6, 0.0), "B": (0.4, 0.4)}
+SIDE = ("CB", "OG")
+SER = (*WHOLE, "OG")
 CRYSTAL = Crystal((40.0, 50.0, 60.0, 90.0, 90.0, 90.0), "P 21 21 21")
 
 
@@ -39,10 +43,15 @@ def example() -> Multiconformer:
     """Residues 1 and 2 together in A and B, residue 5 in C and D, a water at 0.2."""
     return infer_hierarchy(
         labelled(
-            residue(1, TWO, names=ALL) + residue(2, TWO, names=ALL) + residue(5, TWO, names=ALL)
+            residue(1, TWO) + residue(2, TWO) + residue(5, TWO)
             + [water(50, "A", (60, 0, 0), 0.2)]
         )
     )  # fmt: skip
+
+
+def same_places(one: Multiconformer, two: Multiconformer) -> None:
+    for name in ("coord", "b_factor", "site", "altloc_id"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
 
 
 def same_rows(one: Multiconformer, two: Multiconformer) -> None:
@@ -62,7 +71,10 @@ def test_states_are_added_renamed_and_removed() -> None:
     model = add_state(example(), "Open", parent="A", occupancy=0.25, details="by hand")
     assert model.states[-1].parent == "A"
     assert model.tree.occupancy[-1] == 0.25
-    renamed = rename_state(add_rule(model, "NOT", "A", ["C"]), "A", id="Shut", name="shut")
+    # 0.6 and 0.6 cannot exclude each other; the rule stands, and the user knows.
+    with pytest.warns(UnstillWarning, match=r"A and C together in 0\.20"):
+        ruled = add_rule(model, "NOT", "A", ["C"])
+    renamed = rename_state(ruled, "A", id="Shut", name="shut")
     assert renamed.rules[-1].state == "Shut"
     assert renamed.states[renamed.tree.find("Open")].parent == "Shut"
     assert remove_state(model, "Open", rows="parent").states == example().states
@@ -154,6 +166,53 @@ def test_reparenting_keeps_rows_and_populations() -> None:
     assert any("A" not in copy for copy in allowed(model) if "E" in copy)
 
 
+@given(random_chains(), st.data())
+def test_edits_move_no_atom(rows, data) -> None:
+    """Any edit that is not refused keeps all rows, and leaves a model without contradiction."""
+    model = infer_hierarchy(labelled(rows))
+    for _ in range(data.draw(st.integers(1, 6))):
+        after = drawn_edit(model, data)
+        same_places(after, model)
+        assert after.n_rows == model.n_rows
+        if len(after.states) == len(model.states):
+            assert sorted(after.tree.occupancy) == sorted(model.tree.occupancy)
+        assert not len(doubled_rows(after))
+        assert is_satisfiable(after)
+        model = after
+
+
+def drawn_edit(model: Multiconformer, data: st.DataObject) -> Multiconformer:
+    """Draw an edit and do it; a refused one leaves the model as it was."""
+    ids = [state.id for state in model.states]
+    state, other = (data.draw(st.sampled_from(ids)) for _ in range(2))
+    number = data.draw(st.integers(1, 5))
+    deeds = [
+        lambda: add_state(model, f"new{len(ids)}", parent=state),
+        lambda: rename_state(model, state, id=f"old{len(ids)}"),
+        lambda: reparent_state(model, state, other),
+        lambda: merge_states(model, [state, other]),
+        lambda: split_state(model, state, f"resid {number}"),
+        lambda: reassign_rows(model, f"resid {number} and altloc A", state),
+        lambda: remove_state(model, state, rows="parent"),
+        lambda: add_rule(model, data.draw(st.sampled_from(["AND", "OR", "NOT"])), state, [other]),
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnstillWarning)
+        try:
+            return data.draw(st.sampled_from(deeds))()
+        except InputError:
+            return model
+
+
+@given(random_chains(), st.data())
+def test_renaming_changes_names_only(rows, data) -> None:
+    model = infer_hierarchy(labelled(rows))
+    old = data.draw(st.sampled_from([state.id for state in model.states]))
+    back = rename_state(rename_state(model, old, id="other"), "other", id=old)
+    assert back.states == model.states
+    assert len(allowed(rename_state(model, old, id="other"))) == len(allowed(model))
+
+
 def test_removing_a_state_with_its_atoms() -> None:
     model = add_rule(example(), "NOT", "E", ["C"])
     with pytest.warns(UnstillWarning, match="E"):
@@ -206,26 +265,24 @@ def test_other_clashes_become_rules() -> None:
 def test_a_ground_and_a_changed_model_are_one_tree() -> None:
     ground = labelled(
         [
-            *residue(1, {"": 1.0}),
-            *residue(2, TWO, names=("CB", "OG")),
+            *residue(1),
+            *residue(2, TWO, split=SIDE, name="SER", atoms=SER),
             water(60, "", (50, 0, 0), 1.0),
         ],
         crystal=CRYSTAL,
     )
     ligand = [
-        (70, "LIG", name, "", (50.0 + x, 0.5, 0), 1.0) for x, name in enumerate(("C1", "O1"))
+        (70, "LIG", name, "", 1.0, (50.0 + x, 0.5, 0)) for x, name in enumerate(("C1", "O1"))
     ]
-    changed = labelled(
-        [*residue(1, {"": 1.0}), *residue(2, {"": 1.0}, names=()), *ligand], crystal=CRYSTAL
-    )
+    changed = labelled([*residue(1), *residue(2, name="SER", atoms=SER), *ligand], crystal=CRYSTAL)
     model = join_models(ground, changed, changed_share=0.3)
     tree = model.tree
     parents = {state.id: state.parent for state in model.states}
     assert parents["Ground"] == parents["Changed"] == "Base"
     assert model.states[tree.find("Ground")].occupancy == pytest.approx(0.7)
     assert model.states[tree.find("Changed")].occupancy == pytest.approx(0.3)
-    held = states_of(model)
-    assert {"70/C1/", "70/O1/"} <= {one.rpartition("/")[0] + "/" for one in held["Changed"]}
+    of_changed = {(number, atom) for number, atom, _ in held(model)["Changed"]}
+    assert {(70, "C1"), (70, "O1")} <= of_changed
     # Every atom of the chain sums to the whole, whoever has it; the water to the ground.
     sums = np.bincount(model.site, model.occupancy, minlength=model.n_sites)
     chain = model.sites.res_id < 50
@@ -234,16 +291,97 @@ def test_a_ground_and_a_changed_model_are_one_tree() -> None:
     np.testing.assert_allclose(sums[model.sites.res_name == "LIG"], 0.3, atol=1e-6)
 
 
+def test_altlocs_of_a_joined_model_mean_one_thing_each() -> None:
+    ground = labelled([*residue(1, TWO), *residue(2)])
+    moved = {"A": (0.6, 2.0), "B": (0.4, 3.0)}
+    changed = labelled([*residue(1, moved), *residue(2, {"": (1.0, 0.5)})])
+    model = join_models(ground, changed, changed_share=0.25)
+    labels = {state: {label for _, _, label in rows} for state, rows in held(model).items()}
+    assert labels["Ground"] == {"C"}
+    assert labels["Changed"] == {"D"}
+    inner = [labels[s.id] for s in model.states if s.parent in ("Ground", "Changed")]
+    assert sorted(map(sorted, inner)) == [["A"], ["B"], ["E"], ["F"]]
+    shares = sorted(s.occupancy for s in model.states if s.parent in ("Ground", "Changed"))
+    assert shares == pytest.approx([0.1, 0.15, 0.3, 0.45])
+    # Nothing is twice under one label.
+    keys = list(zip(model.site.tolist(), model.altloc_id.tolist(), strict=True))
+    assert len(set(keys)) == len(keys)
+
+
+@given(random_chains(), st.integers(1, 999_999))
+def test_a_model_joined_with_itself_is_itself(rows, millionths) -> None:
+    model = labelled(rows)
+    share = millionths / 1e6
+    alone = infer_hierarchy(model)
+    both = join_models(model, model, changed_share=share)
+    same_places(both, model)
+    assert len(both.states) == len(alone.states) + 2
+    assert not held(both)["Ground"]
+    assert not held(both)["Changed"]
+    assert both.tree.occupancy[1] + both.tree.occupancy[2] == pytest.approx(1, abs=1e-12)
+    np.testing.assert_allclose(both.occupancy, model.occupancy, atol=1e-6)
+
+
+@given(random_chains(), random_chains(), st.integers(1, 999))
+def test_joined_occupancies_add_up_exactly(rows, others, thousandths) -> None:
+    ground, changed = labelled(rows), labelled(others)
+    share = thousandths / 1000
+    both = join_models(ground, changed, changed_share=share)
+    units = np.round(both.occupancy * 1e6).astype(int)
+    np.testing.assert_allclose(both.occupancy * 1e6, units, atol=1e-6)
+    of_model = {
+        key: weight
+        for model, weight in ((ground, 1 - share), (changed, share))
+        for key in places(model)
+    }
+    shared = places(ground) & places(changed)
+    of_model.update(dict.fromkeys(shared, 1.0))
+    # Whatever both have sums to one, what one has to its share.
+    sums = np.bincount(both.position[both.site], units) / 1e6
+    for site, total in zip(places_of_positions(both), sums.tolist(), strict=True):
+        assert total <= 1
+        assert total == pytest.approx(of_model[site], abs=6e-6)
+    parents = both.tree.parent
+    for number, parent in enumerate(parents.tolist()):
+        assert parent < 0 or both.tree.occupancy[number] <= both.tree.occupancy[parent] + 1e-12
+
+
+def places(model: Multiconformer) -> set[tuple[int, str]]:
+    return set(places_of_positions(model))
+
+
+def places_of_positions(model: Multiconformer) -> list[tuple[int, str]]:
+    """Residue number and atom of each position."""
+    names = zip(model.sites.res_id.tolist(), model.sites.atom_name.tolist(), strict=True)
+    return list(dict.fromkeys((int(number), str(atom)) for number, atom in names))
+
+
+def test_waters_and_ligands_get_numbers_of_their_own() -> None:
+    ground = labelled(
+        [*residue(1), water(50, "", (50, 0, 0), 1.0), water(51, "", (60, 0, 0), 1.0)]
+    )
+    changed = labelled(
+        [*residue(1), water(50, "", (60, 0, 0.05), 1.0), (51, "LIG", "C1", "", 1.0, (9, 9, 9))]
+    )
+    with pytest.warns(UnstillWarning, match="new numbers"):
+        model = join_models(ground, changed, changed_share=0.4)
+    found = held(model)
+    # Water 50 of the changed model is water 51 of the ground, within 0.1 Å.
+    assert (51, "O", "") in found["Base"]
+    assert {(number, atom) for number, atom, _ in found["Ground"]} == {(50, "O")}
+    assert {(number, atom) for number, atom, _ in found["Changed"]} == {(52, "C1")}
+
+
 @pytest.mark.parametrize("share", [-0.1, 1.2, float("nan")])
 def test_shares_that_are_none(share) -> None:
-    model = labelled(residue(1, {"": 1.0}))
+    model = labelled(residue(1))
     with pytest.raises(InputError):
         join_models(model, model, changed_share=share)
 
 
 def test_models_of_other_crystals_are_not_joined() -> None:
-    one = labelled(residue(1, {"": 1.0}), crystal=CRYSTAL)
-    other = labelled(residue(1, {"": 1.0}), crystal=Crystal((41.0, 50.0, 60.0, 90, 90, 90), "P 1"))
+    one = labelled(residue(1), crystal=CRYSTAL)
+    other = labelled(residue(1), crystal=Crystal((41.0, 50.0, 60.0, 90, 90, 90), "P 1"))
     with pytest.raises(InputError, match=r"crystal|cell|space"):
         join_models(one, other, changed_share=0.5)
 

@@ -18,7 +18,6 @@ from unstill.shapes import Bool
 
 ClashClass = Literal["actionable", "same-state", "ancestor", "benign"]
 
-_MOST_COMMON = 12
 UNAVOIDABLE = 0.01
 """Share of copies that must have both states before a clash counts as unavoidable."""
 
@@ -108,38 +107,13 @@ def detect_clashes(model: Multiconformer, *, overlap: float = 0.6) -> tuple[Clas
 
 
 def clash_rules(model: Multiconformer) -> tuple[Rule, ...]:
-    """Rules of the kind NOT for actionable clashes, numbered after those of the model.
-
-    Left out are those that populations cannot keep: states that all exclude each other share
-    the copies of the root, so their occupancies sum to one at most (0.02 more for rounding). The
-    largest overlaps come first.
-    """
-    apart = excluded(model)
-    pairs = []
-    for clash in detect_clashes(model):
-        if clash.kind != "actionable" or clash.action == "none":
-            continue
-        a, b = sorted((model.tree.find(clash.state_a), model.tree.find(clash.state_b)))
-        if apart[a, b] or _fullest(apart, model.tree.occupancy, a, b) > 1 + EXCESS:
-            continue
-        apart[a, b] = apart[b, a] = True
-        pairs.append((a, b))
-    return not_rules(model, sorted(pairs), "they clash")
-
-
-def _fullest(apart: np.ndarray, occupancy: np.ndarray, a: int, b: int) -> float:
-    """Largest sum of occupancies of states that would all exclude each other with a and b."""
-
-    def more(candidates: np.ndarray) -> float:
-        if not len(candidates):
-            return 0.0
-        one, rest = int(candidates[0]), candidates[1:]
-        return max(float(occupancy[one]) + more(rest[apart[one, rest]]), more(rest))
-
-    # The rarest can be spared: without a limit the search would be exponential.
-    common = np.flatnonzero(apart[a] & apart[b])
-    common = common[np.argsort(-occupancy[common], kind="stable")][:_MOST_COMMON]
-    return float(occupancy[a] + occupancy[b]) + more(common)
+    """Rules of the kind NOT for all clashes that can be avoided, numbered after the model's."""
+    pairs = {
+        tuple(sorted((model.tree.find(clash.state_a), model.tree.find(clash.state_b))))
+        for clash in detect_clashes(model)
+        if clash.kind == "actionable" and clash.action != "none"
+    }
+    return not_rules(model, [(a, b) for a, b in sorted(pairs)], "they clash")
 
 
 def apply_clashes(model: Multiconformer, clashes: tuple[ClassedClash, ...]) -> Multiconformer:

@@ -58,9 +58,9 @@ def join_models(
     Returns
     -------
     Multiconformer
-        Occupancies of its states are multiples of 10⁻⁶ and, of states that exclude each
-        other, sum to what they should, never to more than their parent's: rounded by
-        largest remainder.
+        Occupancies of its states are multiples of 10⁻⁶. Those of states that hold the same
+        atom sum to what they should, rounded by largest remainder, and what fits into a
+        parent still does.
 
     Raises
     ------

@@ -7,6 +7,9 @@ import numpy as np
 from unstill.ensembles.multiconformer import Multiconformer
 from unstill.shapes import Bool
 
+_MOST_STEPS = 10_000
+"""Steps of one search; what was found by then is a bound as well, if not the largest."""
+
 
 def forced_share(
     model: Multiconformer, apart: Bool[np.ndarray, "n_states n_states"], a: int, b: int
@@ -17,7 +20,7 @@ def forced_share(
 
     .. math:: p_{ab} \ge p_a + p_b + \sum_k p_{c_k} - p_\text{shared ancestor}.
 
-    The largest such bound over all sets of that kind is returned.
+    The largest such bound that is found over sets of that kind is returned.
 
     Parameters
     ----------
@@ -47,14 +50,15 @@ def _heaviest(
     candidates: list[int], share: np.ndarray, apart: Bool[np.ndarray, "n_states n_states"]
 ) -> float:
     """Largest total of states that exclude each other in pairs, by branch and bound."""
-    best = 0.0
+    best, steps = 0.0, 0
 
     def grow(total: float, left: list[int]) -> None:
-        nonlocal best
+        nonlocal best, steps
         best = max(best, total)
+        steps += 1
         rest = float(share[left].sum()) if left else 0.0
         for place, chosen in enumerate(left):
-            if total + rest <= best + 1e-12:
+            if total + rest <= best + 1e-12 or steps > _MOST_STEPS:
                 return
             grow(total + float(share[chosen]), [c for c in left[place + 1 :] if apart[chosen, c]])
             rest -= float(share[chosen])
