@@ -29,12 +29,13 @@ def broken_junctions(model: Multiconformer) -> dict[Pair, int]:
     than with any other atom: alternatives far apart may lie where other residues are. Pairs
     of their other places are what mixing states breaks.
     """
+    position = model.position[model.site]
     found: dict[Pair, int] = {}
     for first, second, length in LINKS:
         one = np.flatnonzero(model.sites.atom_name == first)
         two = np.flatnonzero(model.sites.atom_name == second)
-        for a, b in _bonded_sites(model, one, two, length):
-            rows_a, rows_b = _rows(model, a), _rows(model, b)
+        for a, b in _bonded(model, one, two, length):
+            rows_a, rows_b = np.flatnonzero(position == a), np.flatnonzero(position == b)
             apart = np.linalg.norm(
                 model.coord[rows_a][:, None] - model.coord[rows_b][None], axis=2
             )
@@ -46,10 +47,10 @@ def broken_junctions(model: Multiconformer) -> dict[Pair, int]:
     return found
 
 
-def _bonded_sites(
+def _bonded(
     model: Multiconformer, one: np.ndarray, two: np.ndarray, length: float
 ) -> list[tuple[int, int]]:
-    """Pairs of sites of two residues that are at the length in some places, and bonded."""
+    """Pairs of positions of two residues that are at the length in some places, and bonded."""
     rows_one = np.flatnonzero(np.isin(model.site, one))
     rows_two = np.flatnonzero(np.isin(model.site, two))
     if not len(rows_one) or not len(rows_two):
@@ -58,23 +59,19 @@ def _bonded_sites(
         scipy.spatial.cKDTree(model.coord[rows_two]), length + _BONDED, output_type="ndarray"
     )
     row_a, row_b = rows_one[near["i"]], rows_two[near["j"]]
-    a, b = model.site[row_a], model.site[row_b]
+    site_a, site_b = model.site[row_a], model.site[row_b]
     chain = model.sites.chain_id
-    good = (near["v"] > length - _BONDED) & (model.residue[a] != model.residue[b])
-    good &= chain[a] == chain[b]
+    good = (near["v"] > length - _BONDED) & (model.residue[site_a] != model.residue[site_b])
+    good &= chain[site_a] == chain[site_b]
     if not good.any():
         return []
     next_to = residues_apart(model, row_a[good], row_b[good]) == 1
-    ends = np.stack([a[good], b[good]], axis=1)
+    ends = model.position[np.stack([site_a[good], site_b[good]], axis=1)]
     pairs, which, times = np.unique(ends, axis=0, return_inverse=True, return_counts=True)
     # Of two that are met as often, the next residue is the neighbour.
     score = times + 0.5 * (np.bincount(which.reshape(-1), next_to) > 0)
-    best = np.zeros((2, model.n_sites))
+    best = np.zeros((2, int(model.position.max()) + 1))
     for side in (0, 1):
         np.maximum.at(best[side], pairs[:, side], score)
     mutual = (score == best[0, pairs[:, 0]]) & (score == best[1, pairs[:, 1]])
     return [(int(one), int(two)) for one, two in pairs[mutual]]
-
-
-def _rows(model: Multiconformer, site: int) -> np.ndarray:
-    return np.flatnonzero(model.site == site)
