@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from unstill.chemistry.radii import vdw_radii
 from unstill.ensembles.multiconformer import Multiconformer, Rule, State
-from unstill.ensembles.multiconformer.macrostates import enumerate_macrostates
 
 STEP = 2.3
 """Å between places of a grid: neighbours clash, and are too far apart to be bonded."""
@@ -87,9 +86,26 @@ def clashes_in(model: Multiconformer, in_state: np.ndarray) -> int:
     return found
 
 
+def macrostates_of(model: Multiconformer) -> list[np.ndarray]:
+    """Every copy that tree, positions and rules allow, by trying all sets of states."""
+    tree, found = model.tree, []
+    for chosen in itertools.product((False, True), repeat=len(tree) - 1):
+        held = np.array([True, *chosen])
+        present = {state.id for state, there in zip(model.states, held, strict=True) if there}
+        whole = all(held[parent] for parent in tree.parent[1:][held[1:]])
+        sites = model.site[held[model.state]]
+        if (
+            whole
+            and len(set(sites.tolist())) == len(sites)
+            and all(rule.allows(present) for rule in model.rules)
+        ):
+            found.append(held)
+    return found
+
+
 def all_sets_of_copies(model: Multiconformer, n_members: int) -> Iterator[np.ndarray]:
     """Every multiset of allowed copies with exactly the stated populations."""
-    allowed = [np.asarray(one) for one in enumerate_macrostates(model, limit=10_000)]
+    allowed = macrostates_of(model)
     wanted = np.rint(n_members * model.tree.occupancy).astype(int)
     for chosen in itertools.combinations_with_replacement(range(len(allowed)), n_members):
         copies = np.array([allowed[k] for k in chosen])

@@ -80,6 +80,7 @@ def least_conflicts(
     notes: list[str] = []
     solved_groups, all_groups = 0, sum(len(part.scope) for part in parts)
     for part in sorted(parts, key=lambda p: len(p.scope)):
+        # Small components come first; the last ones take the time.
         if progress is not None:
             progress(solved_groups, all_groups)
         solved_groups += len(part.scope)
@@ -108,6 +109,8 @@ def least_conflicts(
         exchange_labels(groups, part, values, rng, sweeps=sweeps)
         if not proven:
             gap += max(total_cost(part.factors, values) - best.bound, 0.0)
+    if progress is not None:
+        progress(solved_groups, all_groups)
     follow_parents(groups, counts, before, done=values[:, 0] >= 0)
     fill_at_random(groups, counts, values, rng)
     return Copies(values, gap, tuple(adjusted), tuple(notes))
