@@ -18,8 +18,9 @@ from unstill.ensembles.multiconformer import Multiconformer, Rule, State
 from unstill.errors import InputError
 
 
-@given(model=small_models(3), seed=st.integers(0, 5))
-def test_no_set_of_copies_with_these_populations_has_fewer_clashes(model, seed) -> None:
+@given(drawn=small_models(3), seed=st.integers(0, 5))
+def test_no_set_of_copies_with_these_populations_has_fewer_clashes(drawn, seed) -> None:
+    model = model_of(*drawn)
     possible = list(all_sets_of_copies(model, 3))
     # Rules that no three copies can keep are another test's.
     assume(possible)
@@ -36,8 +37,9 @@ def test_no_set_of_copies_with_these_populations_has_fewer_clashes(model, seed) 
     assert decoded.report.max_marginal_error < 1e-9
 
 
-@given(model=small_models(4))
-def test_every_copy_is_one_that_the_model_allows(model) -> None:
+@given(drawn=small_models(4))
+def test_every_copy_is_one_that_the_model_allows(drawn) -> None:
+    model = model_of(*drawn)
     allowed = {tuple(one.tolist()) for one in macrostates_of(model)}
     try:
         decoded = decode(model, n_members=5)

@@ -16,8 +16,12 @@ STEP = 2.3
 """Å between places of a grid: neighbours clash, and are too far apart to be bonded."""
 
 
+Places = list[tuple[int, str, tuple[float, float, float]]]
+Drawn = tuple[Places, list[State], tuple[Rule, ...]]
+
+
 def model_of(
-    places: list[tuple[int, str, tuple[float, float, float]]],
+    places: Places,
     states: list[State],
     rules: tuple[Rule, ...] = (),
 ) -> Multiconformer:
@@ -44,10 +48,11 @@ def model_of(
 
 
 @st.composite
-def small_models(draw: st.DrawFn, n_members: int) -> Multiconformer:
-    """Two or three sets of alternatives, partial ones too, some nested, maybe a rule.
+def small_models(draw: st.DrawFn, n_members: int) -> Drawn:
+    """One to three sets of alternatives, partial ones too, some nested, maybe a rule.
 
-    Occupancies are whole numbers of copies, so that counts are exact.
+    Occupancies are whole numbers of copies, so that counts are exact. What is drawn are the
+    arguments of ``model_of``.
     """
     grid = st.tuples(*[st.integers(0, 2)] * 3)
     states, places = [State("Base")], []
@@ -70,7 +75,7 @@ def small_models(draw: st.DrawFn, n_members: int) -> Multiconformer:
         kind = draw(st.sampled_from(["NOT", "AND", "OR"]))
         a, b = draw(st.sampled_from(pairs))
         rules = (Rule(1, kind, a, (b,)),)
-    return model_of(places, states, rules)
+    return places, states, rules
 
 
 def clashes_in(model: Multiconformer, in_state: np.ndarray) -> int:
