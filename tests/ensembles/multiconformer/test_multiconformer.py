@@ -185,6 +185,14 @@ def test_marginals_and_joint_populations_follow_from_the_members() -> None:
     assert np.diag(joint).tolist() == pytest.approx(model.populations.tolist())
 
 
+@given(st.lists(st.floats(0.01, 1), min_size=1, max_size=9))
+def test_weights_that_are_normalised_stay_as_they_are(values: list[float]) -> None:
+    held = np.ones((len(values), 1), dtype=bool)
+    once = Members(np.array(values), held).weights
+    assert once.sum() == pytest.approx(1, abs=1e-15 * len(values))
+    assert (Members(once, held).weights == once).all()
+
+
 def test_members_are_restored_with_absent_atoms_at_zero() -> None:
     held = np.array([[1, 1, 0, 0], [1, 0, 1, 0], [1, 0, 1, 1]], dtype=bool)
     model = two_places().replace(members=Members(np.array([6.0, 1.0, 3.0]), held))

@@ -14,6 +14,7 @@ import pytest
 from conformer_models import CRYSTAL, assert_same, random_models
 from hypothesis import given
 
+from unstill.ensembles.multiconformer import State
 from unstill.errors import FormatError, InputError, UnstillWarning
 from unstill.io import read_hierarchy_tables, read_multiconformer, write_multiconformer
 
@@ -93,6 +94,17 @@ def test_coordinates_are_kept_to_the_last_bit_on_request(tmp_path) -> None:
     np.testing.assert_array_equal(read_multiconformer(tmp_path / "b.cif").coord, coord)
     write_multiconformer(moved, tmp_path / "c.cif")
     np.testing.assert_allclose(read_multiconformer(tmp_path / "c.cif").coord, coord, atol=5.01e-4)
+
+
+def test_ids_that_are_one_number_are_two_states(tmp_path) -> None:
+    model = read_multiconformer(file_with_labels(tmp_path / "a.cif", ["A", "B", ".", "."]))
+    states = [State("Base"), State("1", "Base"), State("01", "Base"), State("C", "1")]
+    model = model.replace(states=tuple(states), state=np.array([1, 2, 0, 3]), stated=True)
+    write_multiconformer(model, tmp_path / "b.cif")
+    model = read_multiconformer(tmp_path / "b.cif")
+    moved = model.replace(states=(*model.states[:3], State("C", "01")))
+    write_multiconformer(moved, tmp_path / "c.cif")
+    assert read_multiconformer(tmp_path / "c.cif").states[3].parent == "01"
 
 
 def test_labels_of_all_kinds(tmp_path) -> None:

@@ -63,7 +63,10 @@ class Members:
                 f"{len(set(names))} names",
                 fix="give every member one of each",
             )
-        object.__setattr__(self, "weights", weights / weights.sum())
+        # Weights that are normalised stay as they are: dividing again would change last bits.
+        total = float(weights.sum())
+        off = abs(total - 1) > 4 * n * np.finfo(float).eps
+        object.__setattr__(self, "weights", weights / total if off else weights)
 
     @property
     def n_members(self) -> int:

@@ -8,6 +8,9 @@ import gemmi
 
 from unstill.io.conformers.token_columns import plain
 
+_NUMBERS = ("occupancy", "esd", "weight", "frame")
+"""Items that are numbers, however these are written."""
+
 
 def put_table(
     block: gemmi.cif.Block,
@@ -84,17 +87,22 @@ def _merged(
         if item in tags:
             at = tags.index(item)
             tokens = [
-                line[at] if line is not None and _holds(line[at], token, item in new) else token
+                line[at]
+                if line is not None and (item not in new or _holds(line[at], token, item))
+                else token
                 for line, token in zip(of_line, tokens, strict=True)
             ]
         merged[item] = tokens
     return merged
 
 
-def _holds(old: str, new: str, ours: bool) -> bool:
-    """Whether the token of the file says what is to be written, or we have nothing to say."""
-    if not ours or plain(old) == plain(new):
+def _holds(old: str, new: str, item: str) -> bool:
+    """Whether the token of the file says what is to be written."""
+    if plain(old) == plain(new):
         return True
+    if item not in _NUMBERS:
+        # "1" and "01" are two states.
+        return False
     try:
         return float(plain(old)) == float(plain(new))
     except ValueError:
