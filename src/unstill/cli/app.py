@@ -27,6 +27,7 @@ VERBS: dict[str, str] = {
     "compare": "unstill.cli.compare",
     "weigh": "unstill.cli.weigh",
     "enrich": "unstill.cli.enrich",
+    "density": "unstill.cli.density",
     "map": "unstill.cli.map",
     "convert": "unstill.cli.convert",
     "hierarchy": "unstill.cli.hierarchy",

@@ -1,0 +1,161 @@
+r"""Atoms that are sums of round Gaussians, on a periodic grid, and the sums going back.
+
+In grid units the squared distance is written as nested squares (the form of
+:mod:`unstill.scattering.splat`), the same for all atoms. Along a row of the
+grid every Gaussian is a table that changes only if the row's centre does, so
+that the work of a voxel is one multiplication and addition a Gaussian.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unstill.compiled import kernel
+
+
+@kernel
+def add_atoms(
+    grid: np.ndarray,
+    x: np.ndarray,
+    squares: np.ndarray,
+    variance: np.ndarray,
+    norm: np.ndarray,
+    cutoff: float,
+) -> None:
+    """Add Σ_t norm[j, t] exp(−r²/2v[j, t]), where above exp(−cutoff) for the widest, to the grid.
+
+    ``grid`` is ``(n1, n2, n3)``; ``x`` ``(n_atoms, 3)`` in grid units, any
+    period; ``squares`` ``(6,)`` nested squares of the metric (Å² per squared
+    step); ``variance`` (Å²) and ``norm`` ``(n_atoms, n_terms)``.
+    """
+    n1, n2, n3 = grid.shape
+    n_terms = variance.shape[1]
+    m1, m2, m3, p, q, r = squares
+    room = int(2 * np.sqrt(2 * cutoff * variance.max() / m3)) + 3 if len(x) else 0
+    table = np.empty((n_terms, room))
+    row = np.empty(room)
+    for atom in range(len(x)):
+        x1, x2, x3 = x[atom]
+        v = variance[atom]
+        reach = 2 * cutoff * v.max()
+        known, full3 = np.nan, np.sqrt(reach / m3)
+        half1 = np.sqrt(reach / m1)
+        for i in range(int(np.ceil(x1 - half1)), int(np.floor(x1 + half1)) + 1):
+            d1 = i - x1
+            left1 = reach - m1 * d1 * d1
+            half2, centre2 = np.sqrt(max(left1, 0.0) / m2), x2 - p * d1
+            for j in range(int(np.ceil(centre2 - half2)), int(np.floor(centre2 + half2)) + 1):
+                left2 = left1 - m2 * (j - centre2) ** 2
+                centre3 = x3 - q * d1 - r * (j - x2)
+                low = int(np.ceil(centre3 - full3))
+                if centre3 != known:
+                    known = centre3
+                    _fill(table, v, m3, low - centre3, int(np.floor(centre3 + full3)) - low + 1)
+                half3 = np.sqrt(max(left2, 0.0) / m3)
+                first, last = int(np.ceil(centre3 - half3)), int(np.floor(centre3 + half3))
+                n, start = last - first + 1, first - low
+                if n <= 0:
+                    continue
+                row[:n] = 0.0
+                aside = reach - left2
+                for t in range(n_terms):
+                    own = 2 * cutoff * v[t] - aside
+                    if own <= 0.0:
+                        continue
+                    skip = max(int(half3 - np.sqrt(own / m3)) - 1, 0)
+                    scale = norm[atom, t] * np.exp(-aside / (2 * v[t]))
+                    for k in range(skip, n - skip):
+                        row[k] += scale * table[t, start + k]
+                line = grid[i % n1, j % n2]
+                k = first % n3
+                for m in range(n):
+                    line[k] += row[m]
+                    k = k + 1 if k + 1 < n3 else 0
+
+
+@kernel
+def gather_atoms(
+    grid: np.ndarray,
+    x: np.ndarray,
+    squares: np.ndarray,
+    variance: np.ndarray,
+    norm: np.ndarray,
+    cutoff: float,
+    moments: np.ndarray,
+) -> None:
+    """Transpose of :func:`add_atoms`, with what derivatives need.
+
+    With G_t = norm[j, t] exp(−r²/2v[j, t]), ``moments[j]`` becomes the sums over
+    the grid of g times Σ_t G_t, Σ_t G_t d/v_t (three, d in grid steps) and
+    Σ_t G_t (r²/2v_t² − 3/2v_t).
+    """
+    n1, n2, n3 = grid.shape
+    n_terms = variance.shape[1]
+    m1, m2, m3, p, q, r = squares
+    room = int(2 * np.sqrt(2 * cutoff * variance.max() / m3)) + 3 if len(x) else 0
+    table = np.empty((n_terms, room))
+    plain, by_v, by_vv = np.empty(room), np.empty(room), np.empty(room)
+    for atom in range(len(x)):
+        x1, x2, x3 = x[atom]
+        v = variance[atom]
+        reach = 2 * cutoff * v.max()
+        known, full3 = np.nan, np.sqrt(reach / m3)
+        total = moments[atom]
+        total[:] = 0.0
+        half1 = np.sqrt(reach / m1)
+        for i in range(int(np.ceil(x1 - half1)), int(np.floor(x1 + half1)) + 1):
+            d1 = i - x1
+            left1 = reach - m1 * d1 * d1
+            half2, centre2 = np.sqrt(max(left1, 0.0) / m2), x2 - p * d1
+            for j in range(int(np.ceil(centre2 - half2)), int(np.floor(centre2 + half2)) + 1):
+                left2 = left1 - m2 * (j - centre2) ** 2
+                centre3 = x3 - q * d1 - r * (j - x2)
+                low = int(np.ceil(centre3 - full3))
+                if centre3 != known:
+                    known = centre3
+                    _fill(table, v, m3, low - centre3, int(np.floor(centre3 + full3)) - low + 1)
+                half3 = np.sqrt(max(left2, 0.0) / m3)
+                first, last = int(np.ceil(centre3 - half3)), int(np.floor(centre3 + half3))
+                n, start = last - first + 1, first - low
+                if n <= 0:
+                    continue
+                plain[:n] = 0.0
+                by_v[:n] = 0.0
+                by_vv[:n] = 0.0
+                aside = reach - left2
+                for t in range(n_terms):
+                    own = 2 * cutoff * v[t] - aside
+                    if own <= 0.0:
+                        continue
+                    skip = max(int(half3 - np.sqrt(own / m3)) - 1, 0)
+                    scale = norm[atom, t] * np.exp(-aside / (2 * v[t]))
+                    scale_v = scale / v[t]
+                    scale_vv = scale_v / v[t]
+                    for k in range(skip, n - skip):
+                        plain[k] += scale * table[t, start + k]
+                        by_v[k] += scale_v * table[t, start + k]
+                        by_vv[k] += scale_vv * table[t, start + k]
+                line = grid[i % n1, j % n2]
+                k = first % n3
+                off3, off2 = first - x3, j - x2
+                along = first - centre3
+                sum_v, sum_v3 = 0.0, 0.0
+                for m in range(n):
+                    g = line[k]
+                    square = aside + m3 * (along + m) * (along + m)
+                    total[0] += g * plain[m]
+                    sum_v += g * by_v[m]
+                    sum_v3 += g * by_v[m] * (off3 + m)
+                    total[4] += g * (0.5 * square * by_vv[m] - 1.5 * by_v[m])
+                    k = k + 1 if k + 1 < n3 else 0
+                total[1] += d1 * sum_v
+                total[2] += off2 * sum_v
+                total[3] += sum_v3
+
+
+@kernel
+def _fill(table: np.ndarray, v: np.ndarray, m3: float, start: float, n: int) -> None:
+    """Tabulate exp(−m3 (start + k)²/2v_t), k < n."""
+    for t in range(len(v)):
+        for k in range(n):
+            table[t, k] = np.exp(-0.5 * m3 * (start + k) ** 2 / v[t])
