@@ -216,7 +216,7 @@ def grid_shape(crystal: Crystal, d_min: float) -> tuple[int, int, int]:
     Examples
     --------
     >>> grid_shape(Crystal((30.0, 30.0, 41.0, 90.0, 90.0, 90.0), "P 41"), 2.0)
-    (45, 45, 64)
+    (48, 48, 64)
     """
     grid = gemmi.FloatGrid()
     grid.set_unit_cell(crystal.cell)

@@ -1,0 +1,1 @@
+"""Data that can steer an ensemble, one kind a file."""
