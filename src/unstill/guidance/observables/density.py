@@ -1,0 +1,239 @@
+r"""Density in real space: the mean density of an ensemble against a map.
+
+.. math::
+   L = \frac{n_{ind}}{2 n} \sum_{x \in mask}
+   \big(k\,\rho_{calc}(x) + c - \rho_{obs}(x)\big)^2 / \sigma^2
+
+Both densities are Fourier syntheses to the same resolution, which rises as the
+noise falls. Neighbouring voxels of a fine grid tell the same, so that n voxels
+count as the n_ind terms of F that they stand for. The scale k and the constant
+c, which takes what the model leaves out (F(000) of a map that has none, flat
+solvent), are fitted in the mask at every evaluation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.ndimage
+
+from unstill.crystal import Crystal
+from unstill.errors import InputError
+from unstill.guidance.protocols import EnsembleState, Evaluation
+from unstill.maps.density_map import DensityMap
+from unstill.scattering import form_factors
+from unstill.scattering.grid_scattering import GridScattering
+from unstill.scattering.synthesis import Synthesis
+from unstill.shapes import Bool, Coord, Float, PerAtom
+
+_RUNGS = 1.05
+"""Resolutions are rounded to powers of this, so that grids can be kept."""
+
+
+class DensityObservable:
+    """A density map that an ensemble should explain.
+
+    Parameters
+    ----------
+    target
+        The map; its crystal gives the symmetry of the model.
+    d_min
+        Resolution of the map (Å).
+    element, occupancy
+        ``(n_atoms,)`` of the model; occupancies multiply the weights of members.
+    sigma
+        Standard deviation of the map's noise (in its unit).
+    region
+        ``(n, 3)`` points (Å) around which the map counts; all of it by default.
+    radius
+        How far around them (Å).
+    fit_scale
+        Fit k and c; else the map is absolute (k = 1, c = 0).
+    electron
+        Scattering of electrons.
+    tolerance
+        Relative error of F; gradients are exact but for what it cuts off.
+
+    Raises
+    ------
+    InputError
+        If the noise is not positive, the grid of the map too coarse, or nothing of the map is
+        known in the region.
+    """
+
+    def __init__(
+        self,
+        target: DensityMap,
+        d_min: float,
+        element: np.ndarray,
+        *,
+        occupancy: PerAtom | None = None,
+        sigma: float = 1.0,
+        region: Coord | None = None,
+        radius: float = 2.5,
+        fit_scale: bool = True,
+        electron: bool = False,
+        tolerance: float = 1e-3,
+    ) -> None:
+        if not (np.isfinite(sigma) and sigma > 0):
+            raise InputError(
+                "the noise of a map must be positive", found=sigma, fix="give it in the map's unit"
+            )
+        self.d_min, self.sigma, self.fit_scale = d_min, sigma, fit_scale
+        self.element, self.electron = np.asarray(element, dtype=str), electron
+        self._tolerance = tolerance
+        self.occupancy = np.ones(len(self.element)) if occupancy is None else occupancy
+        self._crystal = target.crystal
+        full = Synthesis(target.crystal, d_min, target.shape)
+        self._target = full.structure_factors(np.where(target.known, target.values, 0.0))
+        self._index = full.index
+        self._known, self._region, self._radius = target.known, region, radius
+        self._levels: dict[float, _Level] = {}
+        self._level(d_min)
+
+    def value_and_grad(self, state: EnsembleState, resolution: float) -> Evaluation:
+        """Loss and gradients at a resolution (Å; never finer than the map's)."""
+        level = self._level(resolution)
+        amount = state.weights[:, None] * self.occupancy
+        b_factor = np.broadcast_to(state.b_factor, amount.shape)
+        synthesis = level.synthesis
+        f = level.grid.structure_factors(state.coord, amount, b_factor)
+        model = synthesis.density(synthesis.of_cell(f))
+        scale, constant = self._scaled(model[level.mask], level.target[level.mask])
+        residual = np.zeros(model.shape)
+        residual[level.mask] = scale * model[level.mask] + constant - level.target[level.mask]
+        weight = level.share / self.sigma**2
+        cotangent = synthesis.density_adjoint(weight * scale * residual)
+        found = level.grid.adjoint(
+            state.coord, amount, b_factor, synthesis.of_cell_adjoint(cotangent)
+        )
+        per_volume = np.prod(synthesis.shape) / self._crystal.volume
+        sharpness = _sharpness(self.element, state.b_factor, level.synthesis.d_min, self.electron)
+        # Every mate of an atom moves with it.
+        curvature = weight * scale**2 * per_volume * sharpness * self._crystal.n_operations
+        return Evaluation(
+            loss=0.5 * weight * float((residual**2).sum()),
+            coord=found.coord,
+            weights=(found.occupancy * self.occupancy).sum(axis=1),
+            b_factor=found.b_factor.sum(axis=0),
+            curvature=amount**2 * curvature,
+        )
+
+    def correlation(self, state: EnsembleState, resolution: float) -> float:
+        """Pearson correlation of both densities in the mask."""
+        level = self._level(resolution)
+        amount = state.weights[:, None] * self.occupancy
+        b_factor = np.broadcast_to(state.b_factor, amount.shape)
+        f = level.grid.structure_factors(state.coord, amount, b_factor)
+        model = level.synthesis.density(level.synthesis.of_cell(f))[level.mask]
+        return float(np.corrcoef(model, level.target[level.mask])[0, 1])
+
+    def _scaled(self, model: np.ndarray, target: np.ndarray) -> tuple[float, float]:
+        if not self.fit_scale:
+            return 1.0, 0.0
+        centred = model - model.mean()
+        square = float(centred @ centred)
+        scale = float(centred @ target) / square if square > 0 else 0.0
+        # A model that fits upside down is not to be turned round.
+        scale = max(scale, 0.0)
+        return scale, float(target.mean() - scale * model.mean())
+
+    def _level(self, resolution: float) -> _Level:
+        steps = np.floor(np.log(max(resolution / self.d_min, 1.0)) / np.log(_RUNGS) + 1e-9)
+        d = float(self.d_min * _RUNGS**steps)
+        if d not in self._levels:
+            synthesis = Synthesis(self._crystal, d)
+            target = synthesis.density(_restricted(self._index, self._target, synthesis))
+            mask = _mask(self._crystal, synthesis.shape, self._known, self._region, self._radius)
+            # A complex term and its mate are two numbers, F(000) is one.
+            n_terms = 2 * synthesis.n_points - 1
+            self._levels[d] = _Level(
+                synthesis,
+                GridScattering(
+                    synthesis, self.element, electron=self.electron, tolerance=self._tolerance
+                ),
+                target,
+                mask,
+                n_terms / float(np.prod(synthesis.shape)),
+            )
+        return self._levels[d]
+
+
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """What is kept of a resolution; ``share`` is the terms of F that a voxel stands for."""
+
+    synthesis: Synthesis
+    grid: GridScattering
+    target: Float[np.ndarray, "nu nv nw"]
+    mask: Bool[np.ndarray, "nu nv nw"]
+    share: float
+
+
+def _restricted(index: np.ndarray, f: np.ndarray, synthesis: Synthesis) -> np.ndarray:
+    """F at the terms of a synthesis to a lower resolution than that of ``index``."""
+    most = np.abs(index).max(axis=0)
+    table = np.zeros(2 * most + 1, dtype=complex)
+    table[tuple((index + most).T)] = f
+    kept: np.ndarray = table[tuple((synthesis.index + most).T)]
+    return kept
+
+
+def _mask(
+    crystal: Crystal,
+    shape: tuple[int, ...],
+    known: np.ndarray,
+    region: Coord | None,
+    radius: float,
+) -> np.ndarray:
+    """Voxels that count: known in the map, and near the region or its mates' images."""
+    nearest = [np.arange(n) * m // n for n, m in zip(shape, known.shape, strict=True)]
+    mask: np.ndarray = known[np.ix_(*nearest)]
+    if region is not None:
+        near = np.zeros(shape, dtype=bool)
+        frac = crystal.fractional(np.asarray(region, dtype=float))
+        near[tuple((np.rint(frac * shape).astype(int) % shape).T)] = True
+        near = _grown(near, crystal, radius)
+        mask = mask & near
+    if not mask.any():
+        raise InputError(
+            "the map knows nothing where the model is",
+            found="no known voxel in the region",
+            fix="check that map and model stand in the same frame",
+        )
+    return mask
+
+
+def _grown(near: np.ndarray, crystal: Crystal, radius: float) -> np.ndarray:
+    """Voxels within a radius of those that are set, across cell edges."""
+    step = crystal.orthogonalization_matrix / np.array(near.shape)
+    heights = 1 / np.linalg.norm(crystal.fractionalization_matrix, axis=1)
+    reach = np.ceil(radius / heights * near.shape).astype(int)
+    offsets = np.stack(np.meshgrid(*[np.arange(-n, n + 1) for n in reach], indexing="ij"), -1)
+    ball = ((offsets @ step.T) ** 2).sum(axis=-1) <= radius**2
+    pad = [(n, n) for n in reach]
+    wide = np.pad(near, pad, mode="wrap")
+    grown = scipy.ndimage.binary_dilation(wide, structure=ball)
+    inner: np.ndarray = grown[
+        tuple(slice(n, n + m) for n, m in zip(reach, near.shape, strict=True))
+    ]
+    return inner
+
+
+def _sharpness(
+    element: np.ndarray, b_factor: np.ndarray, d_min: float, electron: bool
+) -> Float[np.ndarray, " n_atoms"]:
+    r"""∫ (∂ρ/∂x)² dV of every atom, by Parseval.
+
+    .. math:: \int_0^{1/d} 4\pi s^2 \frac{(2\pi s)^2}{3} f(s)^2 e^{-B s^2/2} ds
+    """
+    nodes, shares = np.polynomial.legendre.leggauss(32)
+    s = (nodes + 1) / (2 * d_min)
+    shares = shares / (2 * d_min)
+    kinds, kind = np.unique(element, return_inverse=True)
+    f = form_factors(kinds, s**2, table="electron" if electron else "xray")
+    density = shares * 4 * np.pi * s**2 * (2 * np.pi * s) ** 2 / 3
+    damping = np.exp(-b_factor[:, None] * s**2 / 2)
+    total: np.ndarray = (f[kind] ** 2 * damping * density).sum(axis=1)
+    return total
