@@ -129,6 +129,23 @@ class DensityObservable:
         model = level.synthesis.density(level.synthesis.of_cell(f))[level.mask]
         return float(np.corrcoef(model, level.target[level.mask])[0, 1])
 
+    def member_densities(
+        self, state: EnsembleState, resolution: float
+    ) -> tuple[Float[np.ndarray, "n_members voxels"], Float[np.ndarray, " voxels"]]:
+        """Density of every member with weight one, and the map's, at the voxels that count."""
+        level = self._level(resolution)
+        found = [
+            level.synthesis.density(
+                level.synthesis.of_cell(
+                    level.grid.structure_factors(
+                        member[None], self.occupancy[None], state.b_factor[None]
+                    )
+                )
+            )[level.mask]
+            for member in state.coord
+        ]
+        return np.array(found), level.target[level.mask]
+
     def _scaled(self, model: np.ndarray, target: np.ndarray) -> tuple[float, float]:
         if not self.fit_scale:
             return 1.0, 0.0
