@@ -24,6 +24,7 @@ from unstill.shapes import Complex, Float
 
 _FEWEST_IN_SHELL = 100
 _MOST_K_SOL, _MOST_B_SOL = 1.0, 300.0
+_STARTS = (0.2, 0.4, 0.6, 0.8)
 
 
 @dataclass(frozen=True)
@@ -160,9 +161,22 @@ class _Parametric:
         self.unit = float(np.sqrt(np.mean(self.f_obs**2)))
 
     def solve(self) -> tuple[float, np.ndarray, float, float]:
+        """Best of several starts: where solvent cancels atoms, one valley hides another."""
+        n = self.slope.shape[1]
+        found = [self._from(k_sol) for k_sol in (_STARTS if self.solvent else (0.0,))]
+        best = min(found, key=lambda one: one[0])[1]
+        return (
+            float(np.exp(best[n])),
+            self.basis @ best[:n],
+            float(best[n + 1]),
+            float(best[n + 2]),
+        )
+
+    def _from(self, k_sol: float) -> tuple[float, np.ndarray]:
+        """Sum of squares, and the parameters of the valley where this k_sol lies."""
         n = self.slope.shape[1]
         start = np.zeros(n + 3)
-        start[n + 1 :] = (0.35, 46.0) if self.solvent else (0.0, 46.0)
+        start[n + 1 :] = k_sol, 46.0
         calculated = self._amplitude(start)[0]
         start[n] = np.log((calculated @ self.f_obs) / (calculated @ calculated))
         free = slice(None) if self.solvent else slice(0, n + 1)
@@ -191,13 +205,7 @@ class _Parametric:
             bounds=(least[free], limit[free]),
             x_scale=size[free],
         )
-        best = whole(found.x)
-        return (
-            float(np.exp(best[n])),
-            self.basis @ best[:n],
-            float(best[n + 1]),
-            float(best[n + 2]),
-        )
+        return float(found.cost), whole(found.x)
 
     def _amplitude(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """|F_model| and its derivatives to B, ln k, k_sol and B_sol."""
