@@ -28,7 +28,7 @@ _STARTS = (0.2, 0.4, 0.6, 0.8)
 
 
 @dataclass(frozen=True)
-class ShellAgreement:
+class AmplitudeShell:
     """Agreement in one shell of resolution.
 
     Parameters
@@ -81,7 +81,7 @@ class AmplitudeFit:
     b_aniso: Float[np.ndarray, "6"]
     k_sol: float
     b_sol: float
-    shells: tuple[ShellAgreement, ...]
+    shells: tuple[AmplitudeShell, ...]
 
 
 def fit_amplitudes(
@@ -270,12 +270,12 @@ def _agreement(
     scale: np.ndarray,
     k_mask: np.ndarray,
     shell: np.ndarray,
-) -> ShellAgreement:
+) -> AmplitudeShell:
     chosen = np.zeros(len(amplitude), dtype=bool)
     chosen[shell] = True
     d = observed.crystal.d(observed.hkl[shell])
     work, free = chosen & ~observed.free, chosen & observed.free
-    return ShellAgreement(
+    return AmplitudeShell(
         float(d.max()),
         float(d.min()),
         int(work.sum()),
