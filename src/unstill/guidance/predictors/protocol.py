@@ -32,8 +32,11 @@ from unstill.errors import InputError
 from unstill.guidance.predictors.failures import PredictorProtocolError, other_version
 from unstill.guidance.predictors.wire import PROTOCOL
 
-POLYMERS = ("protein", "rna", "dna")
+POLYMERS = {"protein": "ACDEFGHIKLMNPQRSTVWYX", "rna": "ACGUN", "dna": "ACGTN"}
+"""Kinds of polymer and their letters; the last one stands for an unknown residue."""
+
 LIGANDS = ("ccd", "smiles")
+"""Kinds of ligand: a name of the chemical component dictionary, or a SMILES."""
 
 
 @dataclass(frozen=True)
@@ -68,18 +71,24 @@ class Molecule:
     msa: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in POLYMERS + LIGANDS:
+        if self.kind not in (*POLYMERS, *LIGANDS):
             raise InputError(
                 "a molecule is of an unknown kind",
                 found=repr(self.kind),
-                fix=f"give one of: {', '.join(POLYMERS + LIGANDS)}",
+                fix=f"give one of: {', '.join((*POLYMERS, *LIGANDS))}",
             )
-        letters = self.sequence.isalpha() if self.kind in POLYMERS else bool(self.sequence)
-        if not letters or not self.chains or not all(self.chains):
+        if not self.sequence or not self.chains or not all(self.chains):
             raise InputError(
-                "a molecule needs a sequence in letters and the names of its chains",
+                "a molecule needs a sequence and the names of its chains",
                 found=f"{self.sequence[:40]!r}, chains {list(self.chains)}",
                 fix="give, for example, Molecule('protein', 'MKTAYIAK', ('A',))",
+            )
+        letters = POLYMERS.get(self.kind, self.sequence)
+        if strange := [letter for letter in self.sequence if letter not in letters]:
+            raise InputError(
+                f"a sequence of {self.kind} has letters that stand for no residue",
+                found=f"{strange[0]!r} at position {self.sequence.index(strange[0]) + 1}",
+                fix=f"use {letters}",
             )
         if self.msa is not None and not Path(self.msa).is_file():
             raise InputError(
