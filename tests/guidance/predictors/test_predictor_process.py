@@ -152,7 +152,7 @@ STARTS = [
     ("weights", MissingWeightsError, "/no/such/weights.ckpt"),
     ("import", MissingExtraError, "no_such_predictor"),
     ("version", PredictorProtocolError, "version 7, spoken is 1"),
-    ("slow start", PredictorTimeoutError, "2 s"),
+    ("slow start", PredictorTimeoutError, "1 s"),
 ]
 
 
@@ -162,7 +162,7 @@ def test_a_fault_at_the_start_is_told_and_leaves_no_process(
 ) -> None:
     before = children()
     with pytest.raises(kind) as caught:
-        start(fault, timeout=2.0 if fault == "slow start" else 30.0)
+        start(fault, timeout=1.0 if fault == "slow start" else 30.0)
     assert text in str(caught.value)
     assert caught.value.fix
     assert children() <= before
