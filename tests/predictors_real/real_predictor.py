@@ -94,7 +94,8 @@ def check_silent_network(process: PredictorProcess) -> None:
 def check_members_are_independent(process: PredictorProcess) -> None:
     x = noisy(process, 3)
     together = process.denoise(x, 3.0)
-    assert np.abs(together - process.denoise(x, 6.0)).max() > 0.1
+    data = process.hello.sigma_data**2
+    assert np.abs(together - data / (data + 9.0) * x).max() > 0.1, "the network says nothing"
     for member in range(3):
         alone = process.denoise(x[[member]], 3.0)[0]
         np.testing.assert_allclose(alone, together[member], atol=2e-3)
@@ -144,6 +145,20 @@ def check_guidance_runs(process: PredictorProcess) -> None:
     sampler = OdeHeun(karras_levels(400.0, 0.05, 3))
     found = sampler.sample(DpsOnXt(prior, steering), start, np.random.default_rng(1))
     assert np.isfinite(found).all()
+
+
+def check_alignment(process: PredictorProcess, folder: Path) -> None:
+    """An alignment changes what is predicted; without it all is as before."""
+    msa = folder / "found.a3m"
+    msa.write_text(">query\nMKTAYIWG\n>one\nMRTAFIWG\n>two\nM-SAYlVWG\n")
+    alone = Molecule("protein", "MKTAYIWG", ("A",))
+    process.featurise([alone])
+    x = noisy(process, 1)
+    first = process.denoise(x, 4.0)
+    process.featurise([Molecule("protein", "MKTAYIWG", ("A",), msa)])
+    assert abs(process.denoise(x, 4.0) - first).max() > 1e-3
+    process.featurise([alone])
+    assert (process.denoise(x, 4.0) == first).all()
 
 
 def check_weights_that_are_not_there(name: str, folder: Path, **options: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import real_predictor as real
 
-from unstill.guidance.predictors import Molecule, PredictorProcess
+from unstill.guidance.predictors import PredictorProcess
 from unstill.guidance.predictors.failures import MissingWeightsError
 
 NAME = "openfold3"
@@ -52,17 +52,7 @@ def test_restart(process: PredictorProcess) -> None:
 
 
 def test_an_alignment_changes_what_is_predicted(process: PredictorProcess, tmp_path: Path) -> None:
-    msa = tmp_path / "found.a3m"
-    msa.write_text(">query\nMKTAYIWG\n>one\nMRTAFIWG\n>two\nM-SAYlVWG\n")
-    alone = Molecule("protein", "MKTAYIWG", ("A",))
-    aligned = Molecule("protein", "MKTAYIWG", ("A",), msa)
-    process.featurise([alone])
-    x = real.noisy(process, 1)
-    first = process.denoise(x, 4.0)
-    process.featurise([aligned])
-    assert abs(process.denoise(x, 4.0) - first).max() > 1e-3
-    process.featurise([alone])
-    assert (process.denoise(x, 4.0) == first).all()
+    real.check_alignment(process, tmp_path)
 
 
 def test_a_silent_network_and_unknown_ligands(folder: Path) -> None:

@@ -1,0 +1,116 @@
+"""Boltz-2 itself, with a small network and random weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import biotite.structure.info
+import pytest
+import real_predictor as real
+
+from unstill.errors import InputError
+from unstill.guidance.predictors import Molecule, PredictorProcess
+from unstill.guidance.predictors.failures import MissingWeightsError
+
+NAME = "boltz2"
+MOLECULES = [real.PEPTIDE, real.GLYCEROL, real.ETHANOL]
+CANONICAL = (
+    "ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR TRP TYR VAL UNK "
+    "A G C U N DA DG DC DT DN GOL"
+)
+
+
+def component(name: str) -> dict[str, Any]:
+    """A component as the dictionary has it: atoms, bonds and ideal coordinates."""
+    atoms = biotite.structure.info.residue(name)
+    table = biotite.structure.info.get_from_ccd("chem_comp_atom", name, "pdbx_leaving_atom_flag")
+    names = biotite.structure.info.get_from_ccd("chem_comp_atom", name, "atom_id").as_array()
+    leaving = dict(zip(names, table.as_array() == "Y", strict=True))
+    return {
+        "atoms": [
+            (
+                atom.atom_name,
+                atom.element.capitalize(),
+                int(atom.charge),
+                bool(leaving[atom.atom_name]),
+            )
+            for atom in atoms
+        ],
+        "bonds": [
+            (int(i), int(j), {5: 1, 6: 2}.get(int(order), int(order)))
+            for i, j, order in atoms.bonds.as_array()
+        ],
+        "coord": atoms.coord.tolist(),
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    real.python_of(NAME)
+    made = tmp_path_factory.mktemp(NAME)
+    components = {name: component(name) for name in CANONICAL.split()}
+    (made / "components.json").write_text(json.dumps(components))
+    real.weights_by_recipe(NAME, made, str(made / "components.json"))
+    return made
+
+
+def started(folder: Path, weights: str, **options: str) -> PredictorProcess:
+    return real.start(
+        NAME,
+        weights=str(folder / weights),
+        molecules=str(folder / "mols"),
+        settings=str(folder / "settings.json"),
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def process(folder: Path) -> Iterator[PredictorProcess]:
+    with started(folder, "random.ckpt") as running:
+        running.featurise(MOLECULES)
+        yield running
+
+
+def test_atoms(process: PredictorProcess) -> None:
+    assert process.hello.version == "2.2.1"
+    real.check_atoms(process)
+
+
+def test_denoising(process: PredictorProcess) -> None:
+    real.check_members_are_independent(process)
+    real.check_pullback(process)
+
+
+def test_guidance(process: PredictorProcess) -> None:
+    real.check_guidance_runs(process)
+
+
+def test_restart(process: PredictorProcess) -> None:
+    real.check_restart_repeats_every_bit(process)
+
+
+def test_an_alignment_changes_what_is_predicted(process: PredictorProcess, tmp_path: Path) -> None:
+    real.check_alignment(process, tmp_path)
+    with pytest.raises(InputError, match="for proteins, not for rna"):
+        process.featurise([Molecule("rna", "ACGU", ("R",), tmp_path / "found.a3m")])
+
+
+def test_a_silent_network_unknown_ligands_and_methods(folder: Path) -> None:
+    with started(folder, "silent.ckpt", method="x-ray diffraction") as silent:
+        silent.featurise([*MOLECULES, Molecule("rna", "ACGU", ("R",))])
+        real.check_silent_network(silent)
+        real.check_ligands_that_are_unknown(silent)
+    with pytest.raises(InputError, match="known are md, x-ray diffraction"):
+        started(folder, "silent.ckpt", method="neutrinos")
+
+
+def test_weights(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(MissingWeightsError, match=r"mols\.tar"):
+        real.start(NAME, weights=str(folder / "random.ckpt"))
+    real.check_weights_that_are_not_there(NAME, tmp_path, molecules=str(folder / "mols"))
+    other = {"weights": str(folder / "random.ckpt"), "molecules": str(folder / "mols")}
+    with pytest.raises(MissingWeightsError, match="of another network"):
+        real.start(NAME, **other)
