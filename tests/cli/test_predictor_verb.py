@@ -16,6 +16,8 @@ FAKES = Path(__file__).parent.parent / "guidance" / "predictors"
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("UNSTILL_PREDICTORS", str(tmp_path / "home"))
+    for card in cards.list_cards():
+        monkeypatch.delenv(f"UNSTILL_PREDICTOR_PYTHON_{card.name.upper()}", raising=False)
     return tmp_path / "home"
 
 
