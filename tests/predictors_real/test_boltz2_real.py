@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import biotite.structure.info
 import pytest
 import real_predictor as real
+from boltz_components import write_components
 
 from unstill.errors import InputError
 from unstill.guidance.predictors import Molecule, PredictorProcess
@@ -17,42 +15,13 @@ from unstill.guidance.predictors.failures import MissingWeightsError
 
 NAME = "boltz2"
 MOLECULES = [real.PEPTIDE, real.GLYCEROL, real.ETHANOL]
-CANONICAL = (
-    "ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR TRP TYR VAL UNK "
-    "A G C U N DA DG DC DT DN GOL"
-)
-
-
-def component(name: str) -> dict[str, Any]:
-    """A component as the dictionary has it: atoms, bonds and ideal coordinates."""
-    atoms = biotite.structure.info.residue(name)
-    table = biotite.structure.info.get_from_ccd("chem_comp_atom", name, "pdbx_leaving_atom_flag")
-    names = biotite.structure.info.get_from_ccd("chem_comp_atom", name, "atom_id").as_array()
-    leaving = dict(zip(names, table.as_array() == "Y", strict=True))
-    return {
-        "atoms": [
-            (
-                atom.atom_name,
-                atom.element.capitalize(),
-                int(atom.charge),
-                bool(leaving[atom.atom_name]),
-            )
-            for atom in atoms
-        ],
-        "bonds": [
-            (int(i), int(j), {5: 1, 6: 2}.get(int(order), int(order)))
-            for i, j, order in atoms.bonds.as_array()
-        ],
-        "coord": atoms.coord.tolist(),
-    }
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     real.python_of(NAME)
     made = tmp_path_factory.mktemp(NAME)
-    components = {name: component(name) for name in CANONICAL.split()}
-    (made / "components.json").write_text(json.dumps(components))
+    write_components(made / "components.json")
     real.weights_by_recipe(NAME, made, str(made / "components.json"))
     return made
 
