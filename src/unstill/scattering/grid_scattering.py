@@ -23,11 +23,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import gemmi
 import numpy as np
 
 from unstill.errors import InputError
 from unstill.parallel.cpu import cpu_count
+from unstill.scattering.few_gaussians import few_gaussians
 from unstill.scattering.form_factors import Symbols
 from unstill.scattering.spheres import add_atoms, gather_atoms
 from unstill.scattering.splat import nested_squares
@@ -89,7 +89,9 @@ class GridScattering:
     ) -> None:
         self.synthesis = synthesis
         self.tolerance = tolerance
-        self._height, self._width = _gaussians(np.asarray(element, dtype=str), electron)
+        self._height, self._width = few_gaussians(
+            np.asarray(element, dtype=str), synthesis.d_min, tolerance, electron=electron
+        )
 
     @property
     def n_atoms(self) -> int:
@@ -243,27 +245,3 @@ def _in_threads(work: Callable[[Any], np.ndarray], parts: Sequence[Any]) -> list
     """Results in order; kernels release the interpreter, so threads share the processors."""
     with ThreadPoolExecutor(min(_LANES, cpu_count())) as pool:
         return list(pool.map(work, parts))
-
-
-def _gaussians(element: np.ndarray, electron: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Heights a and widths b (Å²) of the terms of every atom; a constant has no width."""
-    kinds, kind = np.unique(np.char.upper(element), return_inverse=True)
-    terms = [_terms(str(symbol), electron) for symbol in kinds]
-    height = np.array([a for a, _ in terms]).reshape(len(terms), -1)
-    width = np.array([b for _, b in terms]).reshape(len(terms), -1)
-    return height[kind], width[kind]
-
-
-def _terms(symbol: str, electron: bool) -> tuple[list[float], list[float]]:
-    atom = gemmi.Element("H" if symbol == "D" else symbol)
-    table = atom.c4322 if electron else atom.it92
-    if table is None or atom.atomic_number == 0:
-        raise InputError(
-            "an element has no form factor",
-            found=repr(symbol),
-            fix="name the element of every atom, or leave such atoms out",
-        )
-    numbers = table.get_coefs()
-    if electron:
-        return numbers[:5], numbers[5:10]
-    return [*numbers[:4], numbers[8]], [*numbers[4:8], 0.0]

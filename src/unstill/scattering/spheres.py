@@ -67,10 +67,13 @@ def add_atoms(
                     for k in range(skip, n - skip):
                         row[k] += scale * table[t, start + k]
                 line = grid[i % n1, j % n2]
-                k = first % n3
-                for m in range(n):
-                    line[k] += row[m]
-                    k = k + 1 if k + 1 < n3 else 0
+                # Pieces between the edges of the cell, so that the inner loop has no branch.
+                done, k = 0, first % n3
+                while done < n:
+                    piece = min(n3 - k, n - done)
+                    for m in range(piece):
+                        line[k + m] += row[done + m]
+                    done, k = done + piece, 0
 
 
 @kernel

@@ -74,7 +74,7 @@ class DensityObservable:
         radius: float = 2.5,
         fit_scale: bool = True,
         electron: bool = False,
-        tolerance: float = 1e-3,
+        tolerance: float = 3e-3,
     ) -> None:
         if not (np.isfinite(sigma) and sigma > 0):
             raise InputError(
