@@ -124,6 +124,32 @@ class Sampler(Protocol):
         """Members at σ = 0 from members ``x`` with the noise of the schedule's first level."""
 
 
+class Stepping(Sampler, Protocol):
+    """A sampler whose walk can be followed, stopped and taken up again between levels."""
+
+    @property
+    def levels(self) -> Float[np.ndarray, " levels"]:
+        """Falling noise levels (Å)."""
+
+    def step(
+        self,
+        denoiser: Denoiser,
+        x: Coords,
+        sigma: float,
+        following: float,
+        rng: np.random.Generator,
+    ) -> Coords:
+        """Members at the level ``following`` from those at ``sigma`` (Å)."""
+
+
+class Guide(Denoiser, Protocol):
+    """A denoiser that has heard the data: made of another denoiser, which may be a guide too."""
+
+    @property
+    def denoiser(self) -> Denoiser:
+        """What it asks before it asks the data."""
+
+
 class Populations(Protocol):
     """Weights of members from the data."""
 

@@ -25,7 +25,7 @@ from unstill.maps.density_map import DensityMap
 from unstill.scattering import form_factors
 from unstill.scattering.grid_scattering import GridScattering
 from unstill.scattering.synthesis import Synthesis
-from unstill.shapes import Bool, Coord, Float, PerAtom
+from unstill.shapes import Bool, Complex, Coord, Float, PerAtom
 
 _RUNGS = 1.05
 """Resolutions are rounded to powers of this, so that grids can be kept."""
@@ -52,6 +52,11 @@ class DensityObservable:
         Fit k and c; else the map is absolute (k = 1, c = 0).
     electron
         Scattering of electrons.
+    held
+        ``(n_terms,)`` of :attr:`index`: terms of F that no loss and no fit sees, for
+        :meth:`agreement`.
+    context
+        F of the whole cell (``(n_terms,)``, of :attr:`index`) of atoms that do not move.
     tolerance
         Relative error of F; gradients are exact but for what it cuts off.
 
@@ -74,6 +79,8 @@ class DensityObservable:
         radius: float = 2.5,
         fit_scale: bool = True,
         electron: bool = False,
+        held: Bool[np.ndarray, " n_terms"] | None = None,
+        context: Complex[np.ndarray, " n_terms"] | None = None,
         tolerance: float = 3e-3,
     ) -> None:
         if not (np.isfinite(sigma) and sigma > 0):
@@ -87,7 +94,15 @@ class DensityObservable:
         self._crystal = target.crystal
         full = Synthesis(target.crystal, d_min, target.shape)
         self._target = full.structure_factors(np.where(target.known, target.values, 0.0))
-        self._index = full.index
+        self.index = full.index
+        self._context = np.zeros(full.n_points, dtype=complex) if context is None else context
+        self._work = np.ones(full.n_points) if held is None else 1.0 - held
+        if len(self._work) != full.n_points or len(self._context) != full.n_points:
+            raise InputError(
+                "held-out terms or the context do not fit the map",
+                found=f"{len(self._work)} and {len(self._context)} terms for {full.n_points}",
+                fix=f"give one value a term of the synthesis to {d_min:g} Å",
+            )
         self._known, self._region, self._radius = target.known, region, radius
         self._levels: dict[float, _Level] = {}
         self._level(d_min)
@@ -99,12 +114,12 @@ class DensityObservable:
         b_factor = np.broadcast_to(state.b_factor, amount.shape)
         synthesis = level.synthesis
         f = level.grid.structure_factors(state.coord, amount, b_factor)
-        model = synthesis.density(synthesis.of_cell(f))
+        model = synthesis.density(level.work * (synthesis.of_cell(f) + level.context))
         scale, constant = self._scaled(model[level.mask], level.target[level.mask])
         residual = np.zeros(model.shape)
         residual[level.mask] = scale * model[level.mask] + constant - level.target[level.mask]
         weight = level.share / self.sigma**2
-        cotangent = synthesis.density_adjoint(weight * scale * residual)
+        cotangent = level.work * synthesis.density_adjoint(weight * scale * residual)
         found = level.grid.adjoint(
             state.coord, amount, b_factor, synthesis.of_cell_adjoint(cotangent)
         )
@@ -121,26 +136,58 @@ class DensityObservable:
         )
 
     def correlation(self, state: EnsembleState, resolution: float) -> float:
-        """Pearson correlation of both densities in the mask."""
+        """Pearson correlation of both densities in the mask; held-out terms are left out."""
         level = self._level(resolution)
+        f = level.work * self._terms(level, state)
+        model = level.synthesis.density(f)[level.mask]
+        return _correlated(model, level.target[level.mask])
+
+    def agreement(self, state: EnsembleState) -> tuple[float, float]:
+        """Correlations, in the mask, of the densities of the terms seen and of those held out.
+
+        F(000) and what the mask cuts apart are in both; held-out terms make a map of their own,
+        whose correlation with the model's tells what the ensemble predicts.
+        """
+        level = self._level(self.d_min)
+        synthesis, mask = level.synthesis, level.mask
+        model = self._terms(level, state)
+        target = _restricted(self.index, self._target, synthesis)
+        found = []
+        for part in (level.work, 1 - level.work):
+            if not part.any():
+                found.append(float("nan"))
+                continue
+            pair = [synthesis.density(part * f)[mask] for f in (model, target)]
+            found.append(_correlated(*pair))
+        return found[0], found[1]
+
+    def residual(self, state: EnsembleState) -> DensityMap:
+        """Target less fitted model density at full resolution, in the target's unit."""
+        level = self._level(self.d_min)
+        model = level.synthesis.density(level.work * self._terms(level, state))
+        scale, constant = self._scaled(model[level.mask], level.target[level.mask])
+        return DensityMap(self._crystal, level.target - scale * model - constant)
+
+    def structure_factors(self, state: EnsembleState) -> Complex[np.ndarray, " n_terms"]:
+        """F of the whole cell at :attr:`index`, context included, as ``context`` takes it."""
+        return self._terms(self._level(self.d_min), state)
+
+    def _terms(self, level: _Level, state: EnsembleState) -> np.ndarray:
         amount = state.weights[:, None] * self.occupancy
         b_factor = np.broadcast_to(state.b_factor, amount.shape)
         f = level.grid.structure_factors(state.coord, amount, b_factor)
-        model = level.synthesis.density(level.synthesis.of_cell(f))[level.mask]
-        return float(np.corrcoef(model, level.target[level.mask])[0, 1])
+        terms: np.ndarray = level.synthesis.of_cell(f) + level.context
+        return terms
 
     def member_densities(
         self, state: EnsembleState, resolution: float
     ) -> tuple[Float[np.ndarray, "n_members voxels"], Float[np.ndarray, " voxels"]]:
         """Density of every member with weight one, and the map's, at the voxels that count."""
         level = self._level(resolution)
+        one = np.ones(1)
         found = [
             level.synthesis.density(
-                level.synthesis.of_cell(
-                    level.grid.structure_factors(
-                        member[None], self.occupancy[None], state.b_factor[None]
-                    )
-                )
+                level.work * self._terms(level, EnsembleState(member[None], one, state.b_factor))
             )[level.mask]
             for member in state.coord
         ]
@@ -161,10 +208,12 @@ class DensityObservable:
         d = float(self.d_min * _RUNGS**steps)
         if d not in self._levels:
             synthesis = Synthesis(self._crystal, d)
-            target = synthesis.density(_restricted(self._index, self._target, synthesis))
+            work = _restricted(self.index, self._work, synthesis).real
+            f = _restricted(self.index, self._target, synthesis)
+            target = synthesis.density(work * f)
             mask = _mask(self._crystal, synthesis.shape, self._known, self._region, self._radius)
             # A complex term and its mate are two numbers, F(000) is one.
-            n_terms = 2 * synthesis.n_points - 1
+            n_terms = 2 * float(work.sum()) - 1
             self._levels[d] = _Level(
                 synthesis,
                 GridScattering(
@@ -172,6 +221,8 @@ class DensityObservable:
                 ),
                 target,
                 mask,
+                work,
+                _restricted(self.index, self._context, synthesis),
                 n_terms / float(np.prod(synthesis.shape)),
             )
         return self._levels[d]
@@ -185,7 +236,16 @@ class _Level:
     grid: GridScattering
     target: Float[np.ndarray, "nu nv nw"]
     mask: Bool[np.ndarray, "nu nv nw"]
+    work: Float[np.ndarray, " n_terms"]
+    context: Complex[np.ndarray, " n_terms"]
     share: float
+
+
+def _correlated(model: np.ndarray, target: np.ndarray) -> float:
+    """Pearson's; 0 where one of them is flat."""
+    a, b = model - model.mean(), target - target.mean()
+    size = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / size if size > 0 else 0.0
 
 
 def _restricted(index: np.ndarray, f: np.ndarray, synthesis: Synthesis) -> np.ndarray:

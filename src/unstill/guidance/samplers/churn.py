@@ -48,9 +48,20 @@ class ChurnedHeun:
     def sample(self, denoiser: Denoiser, x: Coords, rng: np.random.Generator) -> Coords:
         """Members at the last level from members with the noise of the first."""
         for sigma, following in zip(self.levels[:-1], self.levels[1:], strict=True):
-            gamma = self.churn if sigma > self.least else 0.0
-            raised = float(sigma) * (1 + gamma)
-            if gamma:
-                x = x + np.sqrt(raised**2 - sigma**2) * rng.standard_normal(x.shape)
-            x = heun_step(denoiser, x, raised, float(following))
+            x = self.step(denoiser, x, float(sigma), float(following), rng)
         return x
+
+    def step(
+        self,
+        denoiser: Denoiser,
+        x: Coords,
+        sigma: float,
+        following: float,
+        rng: np.random.Generator,
+    ) -> Coords:
+        """Members at the level ``following`` from those at ``sigma`` (Å)."""
+        gamma = self.churn if sigma > self.least else 0.0
+        raised = sigma * (1 + gamma)
+        if gamma:
+            x = x + np.sqrt(raised**2 - sigma**2) * rng.standard_normal(x.shape)
+        return heun_step(denoiser, x, raised, following)

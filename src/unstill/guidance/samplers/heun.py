@@ -34,10 +34,21 @@ class OdeHeun:
 
     def sample(self, denoiser: Denoiser, x: Coords, rng: np.random.Generator) -> Coords:
         """Members at the last level from members with the noise of the first."""
-        del rng
         for sigma, following in zip(self.levels[:-1], self.levels[1:], strict=True):
-            x = heun_step(denoiser, x, float(sigma), float(following))
+            x = self.step(denoiser, x, float(sigma), float(following), rng)
         return x
+
+    def step(
+        self,
+        denoiser: Denoiser,
+        x: Coords,
+        sigma: float,
+        following: float,
+        rng: np.random.Generator,
+    ) -> Coords:
+        """Members at the level ``following`` from those at ``sigma`` (Å)."""
+        del rng
+        return heun_step(denoiser, x, sigma, following)
 
 
 def heun_step(denoiser: Denoiser, x: Coords, sigma: float, following: float) -> Coords:

@@ -55,12 +55,21 @@ class ReverseSde:
     def sample(self, denoiser: Denoiser, x: Coords, rng: np.random.Generator) -> Coords:
         """Members at the last level from members with the noise of the first."""
         for sigma, following in zip(self.levels[:-1], self.levels[1:], strict=True):
-            clean = denoiser.denoise(x, float(sigma))
-            x = self.mean(x, clean, float(sigma), float(following))
-            spread = self.spread(float(sigma), float(following))
-            if spread > 0:
-                x = x + spread * rng.standard_normal(x.shape)
+            x = self.step(denoiser, x, float(sigma), float(following), rng)
         return x
+
+    def step(
+        self,
+        denoiser: Denoiser,
+        x: Coords,
+        sigma: float,
+        following: float,
+        rng: np.random.Generator,
+    ) -> Coords:
+        """Members at the level ``following`` from those at ``sigma`` (Å)."""
+        moved = self.mean(x, denoiser.denoise(x, sigma), sigma, following)
+        spread = self.spread(sigma, following)
+        return moved + spread * rng.standard_normal(x.shape) if spread > 0 else moved
 
     def mean(self, x: Coords, clean: Coords, sigma: float, following: float) -> Coords:
         """Mean of the step from level ``sigma`` to ``following``."""
