@@ -110,6 +110,14 @@ class Observable(Protocol):
         """Loss of the ensemble against the data to a resolution (Å), with gradients."""
 
 
+@runtime_checkable
+class Valued(Protocol):
+    """An observable whose loss alone costs less than its gradient."""
+
+    def value(self, state: EnsembleState, resolution: float) -> float:
+        """Loss of the ensemble against the data to a resolution (Å)."""
+
+
 class Restraint(Protocol):
     """What coordinates should keep to, whatever the data say."""
 

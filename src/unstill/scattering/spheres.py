@@ -28,7 +28,7 @@ def add_atoms(
     period; ``squares`` ``(6,)`` nested squares of the metric (Å² per squared
     step); ``variance`` (Å²) and ``norm`` ``(n_atoms, n_terms)``.
     """
-    n1, n2, n3 = grid.shape
+    n1, n2 = grid.shape[:2]
     n_terms = variance.shape[1]
     m1, m2, m3, p, q, r = squares
     room = int(2 * np.sqrt(2 * cutoff * variance.max() / m3)) + 3 if len(x) else 0
@@ -56,8 +56,12 @@ def add_atoms(
                 n, start = last - first + 1, first - low
                 if n <= 0:
                     continue
-                row[:n] = 0.0
                 aside = reach - left2
+                line = grid[i % n1, j % n2]
+                if n_terms == 2:
+                    _add_both(line, first, n, table[:, start:], norm[atom], v, aside)
+                    continue
+                row[:n] = 0.0
                 for t in range(n_terms):
                     own = 2 * cutoff * v[t] - aside
                     if own <= 0.0:
@@ -66,14 +70,7 @@ def add_atoms(
                     scale = norm[atom, t] * np.exp(-aside / (2 * v[t]))
                     for k in range(skip, n - skip):
                         row[k] += scale * table[t, start + k]
-                line = grid[i % n1, j % n2]
-                # Pieces between the edges of the cell, so that the inner loop has no branch.
-                done, k = 0, first % n3
-                while done < n:
-                    piece = min(n3 - k, n - done)
-                    for m in range(piece):
-                        line[k + m] += row[done + m]
-                    done, k = done + piece, 0
+                _add_row(line, first, n, row)
 
 
 @kernel
@@ -97,7 +94,6 @@ def gather_atoms(
     m1, m2, m3, p, q, r = squares
     room = int(2 * np.sqrt(2 * cutoff * variance.max() / m3)) + 3 if len(x) else 0
     table = np.empty((n_terms, room))
-    plain, by_v, by_vv = np.empty(room), np.empty(room), np.empty(room)
     for atom in range(len(x)):
         x1, x2, x3 = x[atom]
         v = variance[atom]
@@ -122,38 +118,70 @@ def gather_atoms(
                 n, start = last - first + 1, first - low
                 if n <= 0:
                     continue
-                plain[:n] = 0.0
-                by_v[:n] = 0.0
-                by_vv[:n] = 0.0
                 aside = reach - left2
+                line = grid[i % n1, j % n2]
+                off3, off2 = first - x3, j - x2
+                along = first - centre3
+                sum_v, sum_v3 = 0.0, 0.0
                 for t in range(n_terms):
                     own = 2 * cutoff * v[t] - aside
                     if own <= 0.0:
                         continue
                     skip = max(int(half3 - np.sqrt(own / m3)) - 1, 0)
+                    # Sums of g·table and of its first two moments along the row.
+                    s0, s1, s2 = 0.0, 0.0, 0.0
+                    m, k = skip, (first + skip) % n3
+                    while m < n - skip:
+                        piece = min(n3 - k, n - skip - m)
+                        for u in range(piece):
+                            value = line[k + u] * table[t, start + m + u]
+                            place = m + u + 0.0
+                            s0 += value
+                            s1 += value * place
+                            s2 += value * place * place
+                        m, k = m + piece, 0
                     scale = norm[atom, t] * np.exp(-aside / (2 * v[t]))
                     scale_v = scale / v[t]
-                    scale_vv = scale_v / v[t]
-                    for k in range(skip, n - skip):
-                        plain[k] += scale * table[t, start + k]
-                        by_v[k] += scale_v * table[t, start + k]
-                        by_vv[k] += scale_vv * table[t, start + k]
-                line = grid[i % n1, j % n2]
-                k = first % n3
-                off3, off2 = first - x3, j - x2
-                along = first - centre3
-                sum_v, sum_v3 = 0.0, 0.0
-                for m in range(n):
-                    g = line[k]
-                    square = aside + m3 * (along + m) * (along + m)
-                    total[0] += g * plain[m]
-                    sum_v += g * by_v[m]
-                    sum_v3 += g * by_v[m] * (off3 + m)
-                    total[4] += g * (0.5 * square * by_vv[m] - 1.5 * by_v[m])
-                    k = k + 1 if k + 1 < n3 else 0
+                    square = aside * s0 + m3 * (along * along * s0 + 2 * along * s1 + s2)
+                    total[0] += scale * s0
+                    total[4] += scale_v * (0.5 * square / v[t] - 1.5 * s0)
+                    sum_v += scale_v * s0
+                    sum_v3 += scale_v * (off3 * s0 + s1)
                 total[1] += d1 * sum_v
                 total[2] += off2 * sum_v
                 total[3] += sum_v3
+
+
+@kernel
+def _add_row(line: np.ndarray, first: int, n: int, row: np.ndarray) -> None:
+    """Add a row to a periodic line, in pieces so that the inner loop has no branch."""
+    done, k = 0, first % len(line)
+    while done < n:
+        piece = min(len(line) - k, n - done)
+        for m in range(piece):
+            line[k + m] += row[done + m]
+        done, k = done + piece, 0
+
+
+@kernel
+def _add_both(
+    line: np.ndarray,
+    first: int,
+    n: int,
+    table: np.ndarray,
+    norm: np.ndarray,
+    v: np.ndarray,
+    aside: float,
+) -> None:
+    """Add an atom of two terms, as most are, in one sweep."""
+    one = norm[0] * np.exp(-aside / (2 * v[0]))
+    other = norm[1] * np.exp(-aside / (2 * v[1]))
+    done, k = 0, first % len(line)
+    while done < n:
+        piece = min(len(line) - k, n - done)
+        for m in range(piece):
+            line[k + m] += one * table[0, done + m] + other * table[1, done + m]
+        done, k = done + piece, 0
 
 
 @kernel

@@ -2,7 +2,7 @@ r"""The proximal guide: the data's best compromise with the denoised coordinates
 
 .. math:: D'(x,\sigma) = \arg\min_y\; |y - D|^2/2r^2 + L(y)
 
-found by curvature-scaled steps that must lower the sum. Source: Zhu et al.
+found by curvature-scaled steps whose length a parabola gives. Source: Zhu et al.
 (2023), DiffPIR, https://doi.org/10.48550/arXiv.2305.08995.
 """
 
@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from unstill.errors import InputError
 from unstill.guidance.guides.steering import Steering
 from unstill.guidance.protocols import Denoiser
 from unstill.shapes import Coords
 
-_SHORTEST = 1 / 64
+_LONGEST = 2.0
+"""Of a step, in units of what the diagonal of the curvature suggests."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,25 +59,25 @@ class Proximal:
 def descend(steering: Steering, clean: Coords, sigma: float, n_descents: int) -> Coords:
     """Lower |y − clean|²/2r² + L(y) from ``clean`` by at most so many curvature-scaled steps.
 
-    Members share the data and the diagonal does not know it: a step is shortened until it helps.
+    Members share the data and the diagonal does not know it: how far a step goes is found from a
+    second value of the loss, as for a parabola.
     """
     held = 1 / steering.uncertainty(sigma)
-    place, found = clean, steering.evaluate(clean, sigma)
-    cost, length = found.loss, 1.0
+    place = clean
     for _ in range(n_descents):
-        slope = found.coord + held * (place - clean)
-        step = slope / (found.curvature + held)[..., None]
-        if not np.any(step):
+        found = steering.evaluate(place, sigma)
+        away = place - clean
+        slope = found.coord + held * away
+        step = -slope / (found.curvature + held)[..., None]
+        downhill = float((slope * step).sum())
+        if downhill >= 0:
             break
-        while True:
-            trial = place - length * step
-            tried = steering.evaluate(trial, sigma)
-            new = tried.loss + 0.5 * held * float(((trial - clean) ** 2).sum())
-            if new < cost or length <= _SHORTEST:
-                break
-            length /= 2
-        if new >= cost:
-            break
-        place, found, cost = trial, tried, new
-        length = min(1.0, 2 * length)
+        # A parabola through what is known at both ends of the step, and the slope at one.
+        there = steering.value(place + step, sigma) + 0.5 * held * float(
+            ((away + step) ** 2).sum()
+        )
+        here = found.loss + 0.5 * held * float((away**2).sum())
+        bend = 2 * (there - here - downhill)
+        length = min(-downhill / bend, _LONGEST) if bend > 0 else _LONGEST
+        place = place + length * step
     return place

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unstill.errors import InputError
-from unstill.guidance.protocols import EnsembleState, Evaluation, Observable
+from unstill.guidance.protocols import EnsembleState, Evaluation, Observable, Valued
 from unstill.shapes import Coords, Float, PerAtom
 
 
@@ -61,11 +61,7 @@ class Steering:
 
     def evaluate(self, coord: Coords, sigma: float) -> Evaluation:
         """Loss, gradients and curvature at a noise level, times the strength."""
-        n_members, n_atoms, _ = coord.shape
-        weights = np.full(n_members, 1 / n_members) if self.weights is None else self.weights
-        b_factor = np.full(n_atoms, 20.0) if self.b_factor is None else self.b_factor
-        state = EnsembleState(coord, weights, b_factor)
-        found = self.observable.value_and_grad(state, max(self.d_min, self.blur * sigma))
+        found = self.observable.value_and_grad(self._state(coord), self._resolution(sigma))
         return Evaluation(
             self.strength * found.loss,
             self.strength * found.coord,
@@ -73,6 +69,22 @@ class Steering:
             self.strength * found.b_factor,
             self.strength * found.curvature,
         )
+
+    def value(self, coord: Coords, sigma: float) -> float:
+        """Loss alone at a noise level, times the strength."""
+        state, resolution = self._state(coord), self._resolution(sigma)
+        if isinstance(self.observable, Valued):
+            return self.strength * self.observable.value(state, resolution)
+        return self.strength * self.observable.value_and_grad(state, resolution).loss
+
+    def _state(self, coord: Coords) -> EnsembleState:
+        n_members, n_atoms, _ = coord.shape
+        weights = np.full(n_members, 1 / n_members) if self.weights is None else self.weights
+        b_factor = np.full(n_atoms, 20.0) if self.b_factor is None else self.b_factor
+        return EnsembleState(coord, weights, b_factor)
+
+    def _resolution(self, sigma: float) -> float:
+        return max(self.d_min, self.blur * sigma)
 
     def uncertainty(self, sigma: float) -> float:
         """Return r² (Å²), the variance of the clean coordinates at a noise level."""

@@ -113,8 +113,7 @@ class DensityObservable:
         amount = state.weights[:, None] * self.occupancy
         b_factor = np.broadcast_to(state.b_factor, amount.shape)
         synthesis = level.synthesis
-        f = level.grid.structure_factors(state.coord, amount, b_factor)
-        model = synthesis.density(level.work * (synthesis.of_cell(f) + level.context))
+        model = synthesis.density(level.work * self._terms(level, state))
         scale, constant = self._scaled(model[level.mask], level.target[level.mask])
         residual = np.zeros(model.shape)
         residual[level.mask] = scale * model[level.mask] + constant - level.target[level.mask]
@@ -134,6 +133,15 @@ class DensityObservable:
             b_factor=found.b_factor.sum(axis=0),
             curvature=amount**2 * curvature,
         )
+
+    def value(self, state: EnsembleState, resolution: float) -> float:
+        """Loss alone at a resolution (Å; never finer than the map's)."""
+        level = self._level(resolution)
+        model = level.synthesis.density(level.work * self._terms(level, state))[level.mask]
+        target = level.target[level.mask]
+        scale, constant = self._scaled(model, target)
+        square = float(((scale * model + constant - target) ** 2).sum())
+        return 0.5 * level.share / self.sigma**2 * square
 
     def correlation(self, state: EnsembleState, resolution: float) -> float:
         """Pearson correlation of both densities in the mask; held-out terms are left out."""
