@@ -1,0 +1,315 @@
+r"""The geometry prior: the nearest coordinates that chemistry allows.
+
+.. math::
+   D(x, \sigma) = \arg\min_y\; \sum_j |y_j - x_j|^2 / 2\sigma^2 + U(y)
+
+U holds bonds, angles (as distances), flat groups and signed volumes to their
+targets, keeps atoms apart that are not bonded, symmetry mates included, and
+ties one atom of every residue loosely to its neighbours in the reference, so
+that a fold stays a fold while side chains and loops are free. It is the most
+probable answer and not the mean, as in plug-and-play methods; it belongs with
+:class:`~unstill.guidance.samplers.Renoise`.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import gemmi
+import numpy as np
+import scipy.spatial
+
+from unstill.chemistry.radii import are_metals, vdw_radii
+from unstill.chemistry.restraints import GeometryRestraints
+from unstill.crystal import Crystal
+from unstill.errors import InputError
+from unstill.guidance.priors.relax import hold_distances, hold_volumes, keep_apart, not_listed
+from unstill.parallel.cpu import cpu_count
+from unstill.shapes import Bool, Coord, Coords, Float, Int
+
+_SOFT = 0.4
+"""Å that atoms may come nearer than their radii say: that is what a clash is counted from."""
+_POLAR = 0.4
+"""Å more for nitrogen and oxygen, which make hydrogen bonds."""
+_SKIN = 0.8
+"""Å added to contacts when they are listed, for what moves between two lists."""
+_BOND_REACH, _METAL_REACH = 2.0, 3.0
+"""Å within which atoms of the reference are bonded, or one of them is a metal's ligand."""
+_VOLUME_SIGMA = 0.15
+_LEAST = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Springs that keep the fold.
+
+    Parameters
+    ----------
+    anchors
+        ``(k,)`` atoms, one a residue.
+    cutoff
+        Anchors nearer than this in the reference (Å) are joined.
+    sigma
+        Standard deviation of their distance (Å).
+    """
+
+    anchors: Int[np.ndarray, " k"]
+    cutoff: float = 10.0
+    sigma: float = 1.5
+
+
+class GeometryPrior:
+    """A denoiser that knows the chemistry of a molecule and where it began.
+
+    Parameters
+    ----------
+    restraints
+        Of the atoms, from :func:`unstill.chemistry.restraints.build_restraints`.
+    element
+        ``(n_atoms,)`` symbols, for radii.
+    reference
+        ``(n_atoms, 3)`` where the molecule began (Å).
+    network
+        Springs that keep the fold; none by default.
+    crystal
+        With it, symmetry mates keep their distance too.
+    movable
+        ``(n_atoms,)`` False for atoms that stand still at the reference. All move by default.
+    contact_sigma
+        Standard deviation of contacts (Å).
+    n_sweeps
+        Over all constraints, at most.
+
+    Raises
+    ------
+    InputError
+        If restraints and coordinates have different atoms.
+    """
+
+    def __init__(
+        self,
+        restraints: GeometryRestraints,
+        element: np.ndarray,
+        reference: Coord,
+        *,
+        network: Network | None = None,
+        crystal: Crystal | None = None,
+        movable: Bool[np.ndarray, " n_atoms"] | None = None,
+        contact_sigma: float = 0.1,
+        n_sweeps: int = 40,
+    ) -> None:
+        self.reference = np.asarray(reference, dtype=float)
+        if self.reference.shape != (restraints.n_atoms, 3) or len(element) != restraints.n_atoms:
+            raise InputError(
+                "restraints and coordinates have different atoms",
+                found=f"{restraints.n_atoms} restrained, {len(element)} elements, coordinates of "
+                f"shape {self.reference.shape}",
+                fix="build the restraints from the same atoms",
+            )
+        self.restraints = restraints
+        self.movable = np.ones(len(element), dtype=bool) if movable is None else movable
+        self._distances = _distances(restraints, self.reference, network)
+        self._radius = vdw_radii(np.asarray(element, dtype=str))
+        self._polar = np.isin(np.char.upper(np.asarray(element, dtype=str)), ["N", "O"])
+        bonded = _bonded(np.asarray(element, dtype=str), self.reference)
+        self._starts, self._partners = _excluded(restraints, bonded)
+        self._contact_sigma, self._n_sweeps = contact_sigma, n_sweeps
+        self._mates = _mates(self.reference, crystal)
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms."""
+        return len(self.reference)
+
+    def sample_init(self, n_members: int, sigma: float, rng: np.random.Generator) -> Coords:
+        """Return copies of the reference with noise of s.d. ``sigma`` (Å) where atoms move."""
+        noise = sigma * rng.standard_normal((n_members, self.n_atoms, 3))
+        members: np.ndarray = self.reference + noise * self.movable[:, None]
+        return members
+
+    def denoise(self, x: Coords, sigma: float) -> Coords:
+        """Nearest coordinates that chemistry allows, for noise of s.d. ``sigma`` (Å)."""
+        x = np.where(self.movable[:, None], x, self.reference)
+        with ThreadPoolExecutor(min(len(x), cpu_count())) as pool:
+            found = list(pool.map(lambda member: self._relaxed(member, max(sigma, _LEAST)), x))
+        return np.stack(found)
+
+    def energy(self, x: Coords) -> Float[np.ndarray, " n_members"]:
+        """U of every member (kT); the network included, symmetry mates too."""
+        return np.array([self._energy(np.asarray(member, dtype=float)) for member in x])
+
+    def _relaxed(self, x: np.ndarray, sigma: float) -> np.ndarray:
+        y = np.array(x, dtype=float)
+        variance = sigma**2 * self.movable
+        held = self._distances
+        compliance = held.sigma**2
+        multiplier = np.zeros(len(held.pairs))
+        turned = np.zeros(len(self.restraints.volumes))
+        listed = max(1, self._n_sweeps // 4)
+        # Hands first: out of strong noise they may be wrong, and nothing later mends them.
+        volume_variance = _VOLUME_SIGMA**2
+        contacts = _Contacts.none()
+        for sweep in range(self._n_sweeps):
+            if sweep % listed == 0:
+                contacts = self._contacts(y, variance)
+            hold_distances(y, variance, held.pairs, held.lengths, compliance, multiplier)
+            hold_volumes(
+                y, variance, self.restraints.chirals, self.restraints.volumes, volume_variance,
+                turned,
+            )  # fmt: skip
+            both = np.concatenate([y, contacts.still]) if len(contacts.still) else y
+            keep_apart(
+                both, contacts.variance, contacts.pairs, contacts.nearest,
+                self._contact_sigma**2, contacts.multiplier,
+            )  # fmt: skip
+            if both is not y:
+                y = np.ascontiguousarray(both[: self.n_atoms])
+        return y
+
+    def _contacts(self, y: np.ndarray, variance: np.ndarray) -> _Contacts:
+        reach = 2 * float(self._radius.max()) - _SOFT + _SKIN
+        pairs = scipy.spatial.cKDTree(y).query_pairs(reach, output_type="ndarray")
+        pairs = pairs[not_listed(pairs, self._starts, self._partners)]
+        still, owner = self._images(y)
+        if len(still):
+            # Only movable atoms near an image matter; images stand still until the next list.
+            near = scipy.spatial.cKDTree(still).query_ball_point(y, reach)
+            own = np.repeat(np.arange(len(y)), [len(found) for found in near])
+            other = np.concatenate([np.asarray(found, dtype=int) for found in near])
+            pairs = np.concatenate([pairs, np.stack([own, self.n_atoms + other], axis=1)])
+        pairs = pairs[np.lexsort(pairs.T[::-1])]
+        source = np.concatenate([np.arange(self.n_atoms), owner])[pairs]
+        nearest = self._radius[source].sum(axis=1) - _SOFT
+        nearest -= _POLAR * self._polar[source].all(axis=1)
+        apart = np.linalg.norm(
+            np.concatenate([y, still])[pairs[:, 0]] - np.concatenate([y, still])[pairs[:, 1]],
+            axis=1,
+        )
+        kept = apart < nearest + _SKIN
+        return _Contacts(
+            np.ascontiguousarray(pairs[kept]),
+            nearest[kept],
+            still,
+            np.concatenate([variance, np.zeros(len(still))]),
+            np.zeros(int(kept.sum())),
+        )
+
+    def _images(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Symmetry mates near the molecule: places (Å) and whose they are."""
+        if self._mates is None:
+            return np.zeros((0, 3)), np.zeros(0, dtype=int)
+        parts, owners = [], []
+        for rotation, shift, atoms in self._mates:
+            parts.append(y[atoms] @ rotation.T + shift)
+            owners.append(atoms)
+        return np.concatenate(parts), np.concatenate(owners)
+
+    def _energy(self, x: np.ndarray) -> float:
+        held = self._distances
+        length = np.linalg.norm(x[held.pairs[:, 0]] - x[held.pairs[:, 1]], axis=1)
+        total = 0.5 * float((((length - held.lengths) / held.sigma) ** 2).sum())
+        corners = x[self.restraints.chirals]
+        u, v, w = (corners[:, k] - corners[:, 0] for k in (1, 2, 3))
+        volume = (u * np.cross(v, w)).sum(axis=1)
+        total += 0.5 * float((((volume - self.restraints.volumes) / _VOLUME_SIGMA) ** 2).sum())
+        contacts = self._contacts(x, np.zeros(self.n_atoms))
+        both = np.concatenate([x, contacts.still])
+        apart = np.linalg.norm(both[contacts.pairs[:, 0]] - both[contacts.pairs[:, 1]], axis=1)
+        into = np.maximum(contacts.nearest - apart, 0) / self._contact_sigma
+        # A contact with a mate is seen from both sides.
+        share = np.where(contacts.pairs[:, 1] >= self.n_atoms, 0.5, 1.0)
+        return total + 0.5 * float((share * into**2).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class _Held:
+    pairs: Int[np.ndarray, "m 2"]
+    lengths: Float[np.ndarray, " m"]
+    sigma: Float[np.ndarray, " m"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Contacts:
+    pairs: Int[np.ndarray, "m 2"]
+    nearest: Float[np.ndarray, " m"]
+    still: Float[np.ndarray, "k 3"]
+    variance: Float[np.ndarray, " n"]
+    multiplier: Float[np.ndarray, " m"]
+
+    @classmethod
+    def none(cls) -> _Contacts:
+        empty = np.zeros(0)
+        return cls(np.zeros((0, 2), dtype=int), empty, np.zeros((0, 3)), empty, empty)
+
+
+def _distances(
+    restraints: GeometryRestraints, reference: np.ndarray, network: Network | None
+) -> _Held:
+    r = restraints
+    pairs = [r.bonds, r.one_three, r.one_four]
+    lengths = [r.lengths, r.one_three_lengths, r.one_four_lengths]
+    sigma = [r.bond_sigmas, r.one_three_sigmas, r.one_four_sigmas]
+    if network is not None and len(network.anchors) > 1:
+        at = reference[network.anchors]
+        joined = scipy.spatial.cKDTree(at).query_pairs(network.cutoff, output_type="ndarray")
+        joined = joined[np.lexsort(joined.T[::-1])]
+        pairs.append(network.anchors[joined])
+        lengths.append(np.linalg.norm(at[joined[:, 0]] - at[joined[:, 1]], axis=1))
+        sigma.append(np.full(len(joined), network.sigma))
+    # The loose ones first: what is stiff has the last word in a sweep.
+    joined_pairs = np.concatenate(pairs[::-1]).astype(int).reshape(-1, 2)
+    return _Held(
+        np.ascontiguousarray(joined_pairs), np.concatenate(lengths[::-1]),
+        np.concatenate(sigma[::-1]),
+    )  # fmt: skip
+
+
+def _bonded(element: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Pairs at the distance of a bond that no dictionary names: linked ligands, metals."""
+    pairs = scipy.spatial.cKDTree(reference).query_pairs(_METAL_REACH, output_type="ndarray")
+    apart = np.linalg.norm(reference[pairs[:, 0]] - reference[pairs[:, 1]], axis=1)
+    chosen: np.ndarray = pairs[(apart < _BOND_REACH) | are_metals(element)[pairs].any(axis=1)]
+    return chosen
+
+
+def _excluded(restraints: GeometryRestraints, bonded: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs up to three bonds apart, which are no contacts, by their first atom."""
+    r = restraints
+    parts = [r.bonds, r.one_three, r.one_four, r.torsion_pairs, bonded]
+    pairs = np.concatenate(parts).reshape(-1, 2)
+    pairs = np.unique(np.sort(pairs.astype(int), axis=1), axis=0)
+    starts = np.searchsorted(pairs[:, 0], np.arange(r.n_atoms + 1))
+    return starts, np.ascontiguousarray(pairs[:, 1])
+
+
+_Mate = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _mates(reference: np.ndarray, crystal: Crystal | None) -> list[_Mate] | None:
+    """Rotation, shift (Å) and atoms of every mate that comes near the molecule."""
+    if crystal is None:
+        return None
+    reach = 8.0
+    to_cell, to_space = crystal.fractionalization_matrix, crystal.orthogonalization_matrix
+    frac = reference @ to_cell.T
+    low, high = frac.min(axis=0), frac.max(axis=0)
+    margin = reach * np.linalg.norm(to_cell, axis=1)
+    tree = scipy.spatial.cKDTree(reference)
+    found: list[_Mate] = []
+    for number, operation in enumerate(crystal.group.operations()):
+        rotation = np.array(operation.rot) / gemmi.Op.DEN
+        moved = frac @ rotation.T + np.array(operation.tran) / gemmi.Op.DEN
+        first = np.ceil(low - margin - moved.max(axis=0)).astype(int)
+        last = np.floor(high + margin - moved.min(axis=0)).astype(int)
+        for step in np.ndindex(*(last - first + 1)):
+            shift = first + np.array(step)
+            if number == 0 and not shift.any():
+                continue
+            places = (moved + shift) @ to_space.T
+            near = np.isfinite(tree.query(places, distance_upper_bound=reach)[0])
+            if near.any():
+                cartesian = to_space @ rotation @ to_cell
+                offset = (np.array(operation.tran) / gemmi.Op.DEN + shift) @ to_space.T
+                found.append((cartesian, offset, np.flatnonzero(near)))
+    return found or None
