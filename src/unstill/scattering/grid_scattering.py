@@ -58,6 +58,26 @@ class GridGradients:
     b_factor: Float[np.ndarray, "n_members n_atoms"]
 
 
+@dataclass(frozen=True, eq=False)
+class GridProbe:
+    """Gradient to the occupancy of an atom at any place, as a sum over a grid around it.
+
+    Parameters
+    ----------
+    values
+        Over the whole cell; the gradient is Σ values × Σ_t norm_t exp(−r²/2 variance_t).
+    variance, norm
+        ``(n_atoms, n_terms)`` Å², and heights.
+    squares
+        ``(6,)`` nested squares of the metric (Å² per squared step).
+    """
+
+    values: Float[np.ndarray, "nu nv nw"]
+    variance: Float[np.ndarray, "n_atoms n_terms"]
+    norm: Float[np.ndarray, "n_atoms n_terms"]
+    squares: Float[np.ndarray, "6"]
+
+
 class GridScattering:
     """Density and structure factors of isotropic atoms on the grid of a synthesis.
 
@@ -162,6 +182,27 @@ class GridScattering:
             coord=(moments[..., 1:4] @ self._step.T) * occupancy[..., None],
             occupancy=moments[..., 0],
             b_factor=moments[..., 4] * occupancy / _B_OF_U,
+        )
+
+    def probe(
+        self, b_factor: Float[np.ndarray, " n_atoms"], cotangent: Complex[np.ndarray, " points"]
+    ) -> GridProbe:
+        """Prepare the gradient to the occupancy of every atom, wherever it may stand.
+
+        Parameters
+        ----------
+        b_factor
+            ``(n_atoms,)`` in Å².
+        cotangent
+            As of :meth:`adjoint`.
+        """
+        blur = self._blur(b_factor)
+        variance = (self._width + b_factor[:, None] + blur) / _B_OF_U
+        return GridProbe(
+            self._back(cotangent * self._sharpening(blur)),
+            variance,
+            self._height / (2 * np.pi * variance) ** 1.5,
+            self._squares,
         )
 
     @property

@@ -31,6 +31,32 @@ _RUNGS = 1.05
 """Resolutions are rounded to powers of this, so that grids can be kept."""
 
 
+@dataclass(frozen=True, eq=False)
+class DensityResidual:
+    """What an ensemble leaves of a map at a resolution.
+
+    Parameters
+    ----------
+    values
+        k ρ_calc + c − ρ_obs in the mask, 0 elsewhere.
+    mask
+        Voxels that count.
+    scale
+        k.
+    weight
+        n_ind/(n σ²): the loss is half the sum of squared values times this.
+    synthesis, scattering
+        Terms and grid, and how atoms are added to it.
+    """
+
+    values: Float[np.ndarray, "nu nv nw"]
+    mask: Bool[np.ndarray, "nu nv nw"]
+    scale: float
+    weight: float
+    synthesis: Synthesis
+    scattering: GridScattering
+
+
 class DensityObservable:
     """A density map that an ensemble should explain.
 
@@ -110,14 +136,10 @@ class DensityObservable:
     def value_and_grad(self, state: EnsembleState, resolution: float) -> Evaluation:
         """Loss and gradients at a resolution (Å; never finer than the map's)."""
         level = self._level(resolution)
+        left = self.residual(state, resolution)
+        synthesis, weight, scale, residual = left.synthesis, left.weight, left.scale, left.values
         amount = state.weights[:, None] * self.occupancy
         b_factor = np.broadcast_to(state.b_factor, amount.shape)
-        synthesis = level.synthesis
-        model = synthesis.density(level.work * self._terms(level, state))
-        scale, constant = self._scaled(model[level.mask], level.target[level.mask])
-        residual = np.zeros(model.shape)
-        residual[level.mask] = scale * model[level.mask] + constant - level.target[level.mask]
-        weight = level.share / self.sigma**2
         cotangent = level.work * synthesis.density_adjoint(weight * scale * residual)
         found = level.grid.adjoint(
             state.coord, amount, b_factor, synthesis.of_cell_adjoint(cotangent)
@@ -132,6 +154,17 @@ class DensityObservable:
             weights=(found.occupancy * self.occupancy).sum(axis=1),
             b_factor=found.b_factor.sum(axis=0),
             curvature=amount**2 * curvature,
+        )
+
+    def residual(self, state: EnsembleState, resolution: float) -> DensityResidual:
+        """Calculate what the ensemble leaves of the map, for those who change a few atoms."""
+        level = self._level(resolution)
+        model = level.synthesis.density(level.work * self._terms(level, state))
+        scale, constant = self._scaled(model[level.mask], level.target[level.mask])
+        residual = np.zeros(model.shape)
+        residual[level.mask] = scale * model[level.mask] + constant - level.target[level.mask]
+        return DensityResidual(
+            residual, level.mask, scale, level.share / self.sigma**2, level.synthesis, level.grid
         )
 
     def value(self, state: EnsembleState, resolution: float) -> float:
@@ -169,7 +202,7 @@ class DensityObservable:
             found.append(_correlated(*pair))
         return found[0], found[1]
 
-    def residual(self, state: EnsembleState) -> DensityMap:
+    def difference_map(self, state: EnsembleState) -> DensityMap:
         """Target less fitted model density at full resolution, in the target's unit."""
         level = self._level(self.d_min)
         model = level.synthesis.density(level.work * self._terms(level, state))

@@ -1,0 +1,1 @@
+"""Leaps that no small step leads to: rotamers, backbones, loops, waters, and their rounds."""
