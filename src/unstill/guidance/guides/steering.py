@@ -61,7 +61,7 @@ class Steering:
 
     def evaluate(self, coord: Coords, sigma: float) -> Evaluation:
         """Loss, gradients and curvature at a noise level, times the strength."""
-        found = self.observable.value_and_grad(self._state(coord), self._resolution(sigma))
+        found = self.observable.value_and_grad(self.state(coord), self.resolution(sigma))
         return Evaluation(
             self.strength * found.loss,
             self.strength * found.coord,
@@ -72,18 +72,20 @@ class Steering:
 
     def value(self, coord: Coords, sigma: float) -> float:
         """Loss alone at a noise level, times the strength."""
-        state, resolution = self._state(coord), self._resolution(sigma)
+        state, resolution = self.state(coord), self.resolution(sigma)
         if isinstance(self.observable, Valued):
             return self.strength * self.observable.value(state, resolution)
         return self.strength * self.observable.value_and_grad(state, resolution).loss
 
-    def _state(self, coord: Coords) -> EnsembleState:
+    def state(self, coord: Coords) -> EnsembleState:
+        """Ensemble of coordinates with the weights and B that are fixed here."""
         n_members, n_atoms, _ = coord.shape
         weights = np.full(n_members, 1 / n_members) if self.weights is None else self.weights
         b_factor = np.full(n_atoms, 20.0) if self.b_factor is None else self.b_factor
         return EnsembleState(coord, weights, b_factor)
 
-    def _resolution(self, sigma: float) -> float:
+    def resolution(self, sigma: float) -> float:
+        """Resolution (Å) to which data count at a noise level."""
         return max(self.d_min, self.blur * sigma)
 
     def uncertainty(self, sigma: float) -> float:

@@ -1,0 +1,219 @@
+"""Guide a model into a density map, from its first conformer to a weighted ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from unstill.errors import InputError
+from unstill.guidance.anneal import Walk, anneal, begin
+from unstill.guidance.guides.dps import DpsOnX0
+from unstill.guidance.guides.feynman_kac import FeynmanKac
+from unstill.guidance.guides.jumped import Jumped
+from unstill.guidance.guides.proximal import Proximal, descend
+from unstill.guidance.guides.steering import Steering
+from unstill.guidance.levels import karras_levels
+from unstill.guidance.moves.contacts import ContactFinder
+from unstill.guidance.moves.residue_graph import ResidueGraph
+from unstill.guidance.moves.scene import Move
+from unstill.guidance.moves.side_chains import RotamerMove
+from unstill.guidance.observables.density import DensityObservable
+from unstill.guidance.populations import DensityPopulations
+from unstill.guidance.priors.geometry import GeometryPrior, Network
+from unstill.guidance.protocols import Denoiser, EnsembleState, Prior, Stepping
+from unstill.guidance.refine_b import refine_b
+from unstill.guidance.samplers import OdeHeun, Renoise, ReverseSde
+from unstill.guidance.start import GuidedModel
+from unstill.shapes import Coords
+
+Guiding = Callable[[Denoiser, Steering], Denoiser]
+"""Makes a guide of a denoiser and data."""
+
+GUIDES: dict[str, Guiding] = {
+    "proximal": lambda prior, steering: Proximal(prior, steering, 1),
+    "dps": DpsOnX0,
+}
+"""Guides by name: their denoisers. Feynman–Kac steering is a sampler and stands apart."""
+
+SHRINKING = 0.1
+"""σ (Å) of the last look at chemistry: data may pull bonds by less than this."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a model is guided.
+
+    Parameters
+    ----------
+    n_members
+        Of the ensemble.
+    guide
+        ``"proximal"``, ``"dps"`` or ``"fk"``.
+    strength
+        Factor on the log-likelihood of the map; 0 leaves the prior alone.
+    n_levels, sigma_max, sigma_min
+        Noise levels (Å).
+    jumps
+        Let side chains leap.
+    populations, b_factors
+        Refine the weights of members, and B.
+    n_particles
+        Ensembles side by side, for ``"fk"``.
+    seed
+        Of all chance.
+    """
+
+    n_members: int = 8
+    guide: str = "proximal"
+    strength: float = 1.0
+    n_levels: int = 16
+    sigma_max: float = 1.5
+    sigma_min: float = 0.03
+    jumps: bool = True
+    populations: bool = True
+    b_factors: bool = True
+    n_particles: int = 4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.guide not in (*GUIDES, "fk"):
+            raise InputError(
+                "there is no such guide",
+                found=repr(self.guide),
+                fix=f"choose one of {', '.join((*GUIDES, 'fk'))}",
+            )
+        if self.n_members < 1 or self.n_particles < 2:
+            raise InputError(
+                "an ensemble needs a member, and Feynman–Kac steering two particles",
+                found=f"{self.n_members} members, {self.n_particles} particles",
+                fix="give, for example, 8 members and 4 particles",
+            )
+
+
+def geometry_prior(model: GuidedModel) -> GeometryPrior:
+    """Built-in prior of a model: its chemistry, its fold, its mates by symmetry."""
+    return GeometryPrior(
+        model.restraints,
+        model.element,
+        model.atoms.coord[0],
+        network=Network(model.anchors),
+        crystal=model.source.crystal,
+        movable=model.movable,
+    )
+
+
+def guide_to_density(
+    model: GuidedModel,
+    data: DensityObservable,
+    options: RunOptions,
+    *,
+    prior: Prior | None = None,
+    moves: Sequence[Move] | None = None,
+    resume: Walk | None = None,
+    on_level: Callable[[Walk, float], None] | None = None,
+) -> EnsembleState:
+    """Guide a model into a density map.
+
+    Parameters
+    ----------
+    model
+        From :func:`unstill.guidance.start.starting_model`.
+    data
+        The map, for the atoms of the model.
+    options
+        How.
+    prior
+        A prior of the same atoms; the built-in geometry by default.
+    moves
+        Leaps; those of side chains by default, if the options want any.
+    resume
+        A walk that was interrupted, with the same options.
+    on_level
+        Told of the walk and the noise level (Å) after every step.
+
+    Returns
+    -------
+    EnsembleState
+        Members, weights and B (Å²) at the end.
+    """
+    built_in = geometry_prior(model)
+    prior = built_in if prior is None else prior
+    if moves is None:
+        graph = ResidueGraph(model.atoms)
+        moving = np.unique(graph.number[model.movable])
+        moves = (RotamerMove(graph, residues=moving.tolist()),) if options.jumps else ()
+    else:
+        graph = ResidueGraph(model.atoms)
+    finder = ContactFinder(graph, model.source.crystal)
+    rng = np.random.default_rng(options.seed)
+    levels = karras_levels(options.sigma_max, options.sigma_min, options.n_levels)
+    steering = Steering(data, options.strength, d_min=data.d_min, b_factor=model.b_factor)
+    if options.guide == "fk":
+        return _steered(model, prior, steering, levels, options, rng)
+
+    def guiding(walk: Walk) -> Denoiser:
+        now = replace(steering, weights=walk.weights, b_factor=walk.b_factor)
+        guided = GUIDES[options.guide](prior, now)
+        # Chance that depends on where the walk stands, so that it can be taken up again.
+        chance = np.random.default_rng([options.seed, walk.n_done])
+        return Jumped(guided, moves, finder, now, chance)
+
+    sampler: Stepping = OdeHeun(levels) if options.guide == "dps" else Renoise(levels)
+    start = resume
+    if start is None:
+        start = begin(
+            prior.sample_init(options.n_members, options.sigma_max, rng), model.b_factor, rng
+        )
+    walk = anneal(sampler, guiding, start, on_level=on_level)
+    return _settled(model, built_in, steering, walk.state, options)
+
+
+def _settled(
+    model: GuidedModel,
+    prior: GeometryPrior,
+    steering: Steering,
+    state: EnsembleState,
+    options: RunOptions,
+) -> EnsembleState:
+    """Weights and B at the end, and coordinates that keep to chemistry."""
+    data = steering.observable
+    assert isinstance(data, DensityObservable)
+    if steering.strength == 0:
+        return replace(state, coord=prior.denoise(state.coord, SHRINKING))
+    coord = prior.denoise(state.coord, SHRINKING)
+    if options.populations and len(coord) > 1:
+        state = replace(state, coord=coord)
+        state = replace(state, weights=DensityPopulations(data).fit(state, data.d_min))
+    if options.b_factors:
+        state = refine_b(
+            data,
+            replace(state, coord=coord),
+            data.d_min,
+            reference=model.b_factor,
+            strength=steering.strength,
+            n_steps=2,
+        )
+    now = replace(steering, weights=state.weights, b_factor=state.b_factor)
+    coord = descend(now, coord, SHRINKING, 1)
+    return replace(state, coord=prior.denoise(coord, SHRINKING))
+
+
+def _steered(
+    model: GuidedModel,
+    prior: Prior,
+    steering: Steering,
+    levels: np.ndarray,
+    options: RunOptions,
+    rng: np.random.Generator,
+) -> EnsembleState:
+    """Particles that are ensembles; the heaviest is the answer."""
+    n = options.n_particles * options.n_members
+    x: Coords = prior.sample_init(n, options.sigma_max, rng)
+    x = x.reshape(options.n_particles, options.n_members, *x.shape[1:])
+    found = FeynmanKac(ReverseSde(levels), steering).sample(prior, x, rng)
+    best = int(np.argmax(found.weights))
+    weights = np.full(options.n_members, 1 / options.n_members)
+    state = EnsembleState(found.coord[best], weights, model.b_factor)
+    return _settled(model, geometry_prior(model), steering, state, options)
