@@ -68,9 +68,9 @@ class RunOptions:
     n_members: int = 8
     guide: str = "proximal"
     strength: float = 1.0
-    n_levels: int = 16
+    n_levels: int = 12
     sigma_max: float = 1.5
-    sigma_min: float = 0.03
+    sigma_min: float = 0.06
     jumps: bool = True
     populations: bool = True
     b_factors: bool = True
