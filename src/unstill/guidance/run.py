@@ -21,7 +21,8 @@ from unstill.guidance.moves.scene import Move
 from unstill.guidance.moves.side_chains import RotamerMove
 from unstill.guidance.observables.density import DensityObservable
 from unstill.guidance.populations import DensityPopulations
-from unstill.guidance.priors.geometry import GeometryPrior, Network
+from unstill.guidance.priors.finish import Finish
+from unstill.guidance.priors.geometry import GeometryPrior, fold_springs
 from unstill.guidance.protocols import Denoiser, EnsembleState, Prior, Stepping
 from unstill.guidance.refine_b import refine_b
 from unstill.guidance.samplers import OdeHeun, Renoise, ReverseSde
@@ -38,7 +39,10 @@ GUIDES: dict[str, Guiding] = {
 """Guides by name: their denoisers. Feynman–Kac steering is a sampler and stands apart."""
 
 SHRINKING = 0.1
-"""σ (Å) of the last look at chemistry: data may pull bonds by less than this."""
+"""σ (Å) of the last looks at chemistry: data may pull bonds by less than this."""
+_ROOM, _LOOKS = 0.3, 2
+"""σ (Å) at which members first make room for hydrogens, and how often data and chemistry take
+turns after it."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +98,12 @@ class RunOptions:
 
 def geometry_prior(model: GuidedModel) -> GeometryPrior:
     """Built-in prior of a model: its chemistry, its fold, its mates by symmetry."""
+    reference = model.atoms.coord[0].astype(float)
     return GeometryPrior(
         model.restraints,
         model.element,
-        model.atoms.coord[0],
-        network=Network(model.anchors),
+        reference,
+        springs=fold_springs(reference, model.anchors),
         crystal=model.source.crystal,
         movable=model.movable,
     )
@@ -180,24 +185,27 @@ def _settled(
     """Weights and B at the end, and coordinates that keep to chemistry."""
     data = steering.observable
     assert isinstance(data, DensityObservable)
+    finish = Finish(model)
+    coord = finish.relax(prior.denoise(state.coord, SHRINKING), _ROOM)
     if steering.strength == 0:
-        return replace(state, coord=prior.denoise(state.coord, SHRINKING))
-    coord = prior.denoise(state.coord, SHRINKING)
+        return replace(state, coord=coord)
+    for _ in range(_LOOKS):
+        # In turn: the map asks, chemistry answers.
+        now = replace(steering, weights=state.weights, b_factor=state.b_factor)
+        coord = finish.relax(descend(now, coord, SHRINKING, 1), SHRINKING)
+    state = replace(state, coord=coord)
     if options.populations and len(coord) > 1:
-        state = replace(state, coord=coord)
         state = replace(state, weights=DensityPopulations(data).fit(state, data.d_min))
     if options.b_factors:
         state = refine_b(
             data,
-            replace(state, coord=coord),
+            state,
             data.d_min,
             reference=model.b_factor,
             strength=steering.strength,
             n_steps=2,
         )
-    now = replace(steering, weights=state.weights, b_factor=state.b_factor)
-    coord = descend(now, coord, SHRINKING, 1)
-    return replace(state, coord=prior.denoise(coord, SHRINKING))
+    return state
 
 
 def _steered(

@@ -27,7 +27,7 @@ from unstill.chemistry.radii import are_metals, vdw_radii
 from unstill.chemistry.residues import is_water
 from unstill.ensembles import Ensemble
 from unstill.errors import InputError
-from unstill.shapes import Float, Int
+from unstill.shapes import Bool, Float, Int
 from unstill.validation.bonded_atoms import bonded_atoms, can_coexist
 from unstill.validation.residue_conformers import altlocs_of, residue_numbers
 from unstill.validation.riding_hydrogens import AROMATIC_CARBONS
@@ -100,6 +100,22 @@ def find_clashes(ensemble: Ensemble) -> Clashes:
         tuple(overlap for _, overlap in found),
         int(counted[0]),
     )
+
+
+def contact_radii(
+    ensemble: Ensemble,
+) -> tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+    """Return radii (Å), who accepts hydrogen bonds, and which hydrogens give them.
+
+    Parameters
+    ----------
+    ensemble
+        With hydrogens; ``(n_atoms,)`` each.
+    """
+    hydrogen = np.isin(ensemble.element, ["H", "D"])
+    on_polar, on_aromatic = _kinds_of_hydrogen(ensemble, bonded_atoms(ensemble), hydrogen)
+    radius = _radii(ensemble.element, on_polar | on_aromatic)
+    return radius, np.isin(ensemble.element, ["N", "O", "S"]), on_polar
 
 
 class _Pairs:

@@ -50,6 +50,8 @@ class GeometryRestraints:
         ``(m, 4)`` centre and three neighbours; ``(m,)`` signed volumes (Å³), 0 where flat.
     torsion_pairs
         ``(m, 2)`` atoms three bonds apart, which may come nearer than others.
+    n_hydrogens
+        ``(n_atoms,)`` that each atom has or should have, as the dictionary draws its residue.
     unknown_residues
         Names that the dictionary does not know: they have no restraints.
     inverted
@@ -72,6 +74,7 @@ class GeometryRestraints:
     chirals: Int[np.ndarray, "c 4"]
     volumes: Float[np.ndarray, " c"]
     torsion_pairs: Int[np.ndarray, "p 2"]
+    n_hydrogens: Int[np.ndarray, " n_atoms"]
     unknown_residues: tuple[str, ...] = ()
     inverted: tuple[int, ...] = ()
     links: tuple[Link, ...] = field(default=())
@@ -164,8 +167,11 @@ class _Parts:
         self.chirals: list[tuple[int, ...]] = []
         self.volumes: list[float] = []
         self.inverted: list[int] = []
+        self.n_hydrogens = np.zeros(len(coord), dtype=int)
 
     def add_component(self, known: Component, atoms: dict[str, int]) -> None:
+        for name, atom in atoms.items():
+            self.n_hydrogens[atom] = known.n_hydrogens.get(name, 0)
         self._add_values(known.bonds, atoms)
         self._add_values(known.angles, atoms)
         self._add_flat(known.flat_torsions, atoms)
@@ -239,6 +245,7 @@ class _Parts:
             chirals=np.array(self.chirals, dtype=int).reshape(-1, 4),
             volumes=np.array(self.volumes),
             torsion_pairs=_three_apart(bonds, near, n_atoms),
+            n_hydrogens=self.n_hydrogens,
             unknown_residues=unknown,
             inverted=tuple(dict.fromkeys(self.inverted)),
             links=joined,

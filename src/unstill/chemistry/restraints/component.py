@@ -34,12 +34,15 @@ class Component:
         Atom, three neighbours, and the signed volume (Å³) of their bonds; 0 where flat.
     flat_torsions
         Chains of four atoms that lie in a plane.
+    n_hydrogens
+        Hydrogens on a heavy atom, by its name, as the dictionary draws the residue.
     """
 
     bonds: tuple[StandardValue, ...]
     angles: tuple[StandardValue, ...]
     centres: tuple[tuple[tuple[str, ...], float], ...]
     flat_torsions: tuple[tuple[str, ...], ...]
+    n_hydrogens: dict[str, int]
 
 
 @lru_cache(maxsize=512)
@@ -77,6 +80,11 @@ def component(res_name: str) -> Component | None:
         _better(angles, standard_angles(res_name) + _carboxylate(standard_angles, names)),
         tuple(_centres(names, near, coord, heavy, flat)),
         tuple(_flat_torsions(names, near, coord, heavy, flat, order)),
+        {
+            name: sum(not heavy[k] for k in near[atom])
+            for atom, name in enumerate(names)
+            if heavy[atom]
+        },
     )
 
 

@@ -133,6 +133,16 @@ class DensityObservable:
         self._levels: dict[float, _Level] = {}
         self._level(d_min)
 
+    @property
+    def crystal(self) -> Crystal:
+        """Cell and space group of the map."""
+        return self._crystal
+
+    @property
+    def target_terms(self) -> Complex[np.ndarray, " n_terms"]:
+        """F of the map at :attr:`index`, held-out terms too."""
+        return self._target
+
     def value_and_grad(self, state: EnsembleState, resolution: float) -> Evaluation:
         """Loss and gradients at a resolution (Å; never finer than the map's)."""
         level = self._level(resolution)

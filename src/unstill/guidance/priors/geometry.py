@@ -28,10 +28,9 @@ from unstill.guidance.priors.relax import hold_distances, hold_volumes, keep_apa
 from unstill.parallel.cpu import cpu_count
 from unstill.shapes import Bool, Coord, Coords, Float, Int
 
-_SOFT = 0.4
-"""Å that atoms may come nearer than their radii say: that is what a clash is counted from."""
-_POLAR = 0.4
-"""Å more for nitrogen and oxygen, which make hydrogen bonds."""
+_FREE, _HYDROGEN_BOND = 0.38, 0.2
+"""Å that atoms may overlap, a little less than a clash, and what hydrogen bonds add."""
+_UNITED = 0.2
 _SKIN = 0.8
 """Å added to contacts when they are listed, for what moves between two lists."""
 _BOND_REACH, _METAL_REACH = 2.0, 3.0
@@ -41,22 +40,83 @@ _LEAST = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
-    """Springs that keep the fold.
+class Springs:
+    """Distances that are held besides those of chemistry.
 
     Parameters
     ----------
-    anchors
-        ``(k,)`` atoms, one a residue.
-    cutoff
-        Anchors nearer than this in the reference (Å) are joined.
-    sigma
-        Standard deviation of their distance (Å).
+    pairs, lengths, sigmas
+        ``(m, 2)`` atoms; ``(m,)`` distances and their standard deviations (Å).
     """
 
-    anchors: Int[np.ndarray, " k"]
-    cutoff: float = 10.0
-    sigma: float = 1.5
+    pairs: Int[np.ndarray, "m 2"]
+    lengths: Float[np.ndarray, " m"]
+    sigmas: Float[np.ndarray, " m"]
+
+
+def fold_springs(
+    reference: Coord, anchors: Int[np.ndarray, " k"], *, cutoff: float = 10.0, sigma: float = 1.5
+) -> Springs:
+    """Springs that keep a fold: between anchors, one a residue, that are near in the reference.
+
+    Parameters
+    ----------
+    reference
+        ``(n_atoms, 3)`` Å.
+    anchors
+        ``(k,)`` atoms.
+    cutoff
+        Anchors nearer than this (Å) are joined.
+    sigma
+        Standard deviation of their distance (Å): soft enough for a loop to move.
+    """
+    at = np.asarray(reference, dtype=float)[anchors].reshape(-1, 3)
+    pairs = np.zeros((0, 2), dtype=int)
+    if len(at) > 1:
+        pairs = scipy.spatial.cKDTree(at).query_pairs(cutoff, output_type="ndarray")
+        pairs = pairs[np.lexsort(pairs.T[::-1])].reshape(-1, 2)
+    lengths = np.linalg.norm(at[pairs[:, 0]] - at[pairs[:, 1]], axis=1)
+    return Springs(np.asarray(anchors)[pairs], lengths, np.full(len(pairs), sigma))
+
+
+@dataclass(frozen=True, eq=False)
+class ContactRadii:
+    """How near atoms may come that are not bonded.
+
+    Two atoms may overlap by 0.4 Å, by 0.6 Å if one can give the other a
+    hydrogen bond: where :mod:`unstill.validation.clashscore` begins to count.
+
+    Parameters
+    ----------
+    radius
+        ``(n_atoms,)`` Å.
+    acceptor
+        ``(n_atoms,)`` N, O and S.
+    donor
+        ``(n_atoms,)`` hydrogens on these; none where hydrogens are in the radii of carbons.
+    """
+
+    radius: Float[np.ndarray, " n_atoms"]
+    acceptor: Bool[np.ndarray, " n_atoms"]
+    donor: Bool[np.ndarray, " n_atoms"]
+
+
+def united_radii(element: np.ndarray, n_hydrogens: Int[np.ndarray, " n_atoms"]) -> ContactRadii:
+    """Radii of heavy atoms that stand for their hydrogens too.
+
+    Carbons with hydrogens are wider by 0.2 Å, about what the hydrogens of a CH₂ add to the mean
+    of its directions; the finish has explicit hydrogens.
+
+    Parameters
+    ----------
+    element, n_hydrogens
+        ``(n_atoms,)`` symbols, and hydrogens of each.
+    """
+    symbol = np.char.upper(np.asarray(element, dtype=str))
+    radius = vdw_radii(symbol) + _UNITED * ((symbol == "C") & (n_hydrogens > 0))
+    return ContactRadii(
+        radius, np.isin(symbol, ["N", "O", "S"]), np.zeros(len(symbol), dtype=bool)
+    )
 
 
 class GeometryPrior:
@@ -70,8 +130,10 @@ class GeometryPrior:
         ``(n_atoms,)`` symbols, for radii.
     reference
         ``(n_atoms, 3)`` where the molecule began (Å).
-    network
-        Springs that keep the fold; none by default.
+    springs
+        Distances held besides, such as :func:`fold_springs`; none by default.
+    contacts
+        Radii; those of heavy atoms with their hydrogens by default.
     crystal
         With it, symmetry mates keep their distance too.
     movable
@@ -93,7 +155,8 @@ class GeometryPrior:
         element: np.ndarray,
         reference: Coord,
         *,
-        network: Network | None = None,
+        springs: Springs | None = None,
+        contacts: ContactRadii | None = None,
         crystal: Crystal | None = None,
         movable: Bool[np.ndarray, " n_atoms"] | None = None,
         contact_sigma: float = 0.1,
@@ -109,9 +172,8 @@ class GeometryPrior:
             )
         self.restraints = restraints
         self.movable = np.ones(len(element), dtype=bool) if movable is None else movable
-        self._distances = _distances(restraints, self.reference, network)
-        self._radius = vdw_radii(np.asarray(element, dtype=str))
-        self._polar = np.isin(np.char.upper(np.asarray(element, dtype=str)), ["N", "O"])
+        self._distances = _distances(restraints, springs)
+        self._radii = contacts or united_radii(element, restraints.n_hydrogens)
         bonded = _bonded(np.asarray(element, dtype=str), self.reference)
         self._starts, self._partners = _excluded(restraints, bonded)
         self._contact_sigma, self._n_sweeps = contact_sigma, n_sweeps
@@ -168,7 +230,8 @@ class GeometryPrior:
         return y
 
     def _contacts(self, y: np.ndarray, variance: np.ndarray) -> _Contacts:
-        reach = 2 * float(self._radius.max()) - _SOFT + _SKIN
+        radii = self._radii
+        reach = 2 * float(radii.radius.max()) - _FREE + _SKIN
         pairs = scipy.spatial.cKDTree(y).query_pairs(reach, output_type="ndarray")
         pairs = pairs[not_listed(pairs, self._starts, self._partners)]
         still, owner = self._images(y)
@@ -180,8 +243,10 @@ class GeometryPrior:
             pairs = np.concatenate([pairs, np.stack([own, self.n_atoms + other], axis=1)])
         pairs = pairs[np.lexsort(pairs.T[::-1])]
         source = np.concatenate([np.arange(self.n_atoms), owner])[pairs]
-        nearest = self._radius[source].sum(axis=1) - _SOFT
-        nearest -= _POLAR * self._polar[source].all(axis=1)
+        nearest = radii.radius[source].sum(axis=1) - _FREE
+        acceptor, donor = radii.acceptor[source], radii.donor[source]
+        bonds = (acceptor | donor).all(axis=1) & acceptor.any(axis=1)
+        nearest -= _HYDROGEN_BOND * bonds
         apart = np.linalg.norm(
             np.concatenate([y, still])[pairs[:, 0]] - np.concatenate([y, still])[pairs[:, 1]],
             axis=1,
@@ -243,26 +308,20 @@ class _Contacts:
         return cls(np.zeros((0, 2), dtype=int), empty, np.zeros((0, 3)), empty, empty)
 
 
-def _distances(
-    restraints: GeometryRestraints, reference: np.ndarray, network: Network | None
-) -> _Held:
+def _distances(restraints: GeometryRestraints, springs: Springs | None) -> _Held:
     r = restraints
     pairs = [r.bonds, r.one_three, r.one_four]
     lengths = [r.lengths, r.one_three_lengths, r.one_four_lengths]
     sigma = [r.bond_sigmas, r.one_three_sigmas, r.one_four_sigmas]
-    if network is not None and len(network.anchors) > 1:
-        at = reference[network.anchors]
-        joined = scipy.spatial.cKDTree(at).query_pairs(network.cutoff, output_type="ndarray")
-        joined = joined[np.lexsort(joined.T[::-1])]
-        pairs.append(network.anchors[joined])
-        lengths.append(np.linalg.norm(at[joined[:, 0]] - at[joined[:, 1]], axis=1))
-        sigma.append(np.full(len(joined), network.sigma))
+    if springs is not None:
+        pairs.append(springs.pairs)
+        lengths.append(springs.lengths)
+        sigma.append(springs.sigmas)
     # The loose ones first: what is stiff has the last word in a sweep.
-    joined_pairs = np.concatenate(pairs[::-1]).astype(int).reshape(-1, 2)
+    joined = np.concatenate(pairs[::-1]).astype(int).reshape(-1, 2)
     return _Held(
-        np.ascontiguousarray(joined_pairs), np.concatenate(lengths[::-1]),
-        np.concatenate(sigma[::-1]),
-    )  # fmt: skip
+        np.ascontiguousarray(joined), np.concatenate(lengths[::-1]), np.concatenate(sigma[::-1])
+    )
 
 
 def _bonded(element: np.ndarray, reference: np.ndarray) -> np.ndarray:

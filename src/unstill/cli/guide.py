@@ -1,0 +1,281 @@
+"""``unstill guide``: an ensemble from a model and a density map."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unstill.cli.options import Debug, Json, Seed, positive
+from unstill.cli.progress import progress_bars
+from unstill.cli.verb import Verb
+
+if TYPE_CHECKING:
+    from unstill.guidance.anneal import Walk
+    from unstill.workflows.guide_map import GuideResult
+
+_ENSEMBLE, _MULTI, _REPORT = "ensemble.cif", "multiconformer.cif", "report.html"
+_CHECKPOINT, _TRAJECTORY = "checkpoint.npz", "trajectory.cif"
+TITLES = {"strength": "choosing the strength", "levels": "guiding"}
+
+
+class Guide(StrEnum):
+    """How members are moved by the data."""
+
+    proximal = "proximal"
+    dps = "dps"
+    fk = "fk"
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``guide`` to the verbs."""
+    app.command("guide")(guide)
+
+
+def _strength(text: str) -> str:
+    if text != "auto":
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not 0 <= value < float("inf"):
+            raise typer.BadParameter("give auto, or a number of 0 or more")
+    return text
+
+
+def guide(
+    model: Annotated[Path, typer.Argument(help="A model in the frame of the map.")],
+    data: Annotated[Path, typer.Argument(help="Density: a CCP4 or MRC map, or an MTZ file.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the results.")],
+    resolution: Annotated[
+        float | None,
+        typer.Option(
+            "--resolution", callback=positive, help="Resolution of the map (Å). [MTZ: its own]"
+        ),
+    ] = None,
+    ensemble: Annotated[
+        int, typer.Option("--ensemble", min=1, max=200, help="Members of the ensemble.")
+    ] = 8,
+    how: Annotated[
+        Guide,
+        typer.Option(
+            "--guide", help="proximal; dps along the ODE; or fk, particles weighed by the data."
+        ),
+    ] = Guide.proximal,
+    strength: Annotated[
+        str,
+        typer.Option(
+            callback=_strength,
+            help="Factor on the likelihood of the map; auto takes what predicts held-out terms.",
+        ),
+    ] = "auto",
+    select: Annotated[
+        str | None, typer.Option(help="Atoms that may move, such as 'chain A and resid 10-20'.")
+    ] = None,
+    holdout: Annotated[
+        float, typer.Option(min=0.0, max=0.4, help="Share of Fourier terms that no fit sees.")
+    ] = 0.05,
+    columns: Annotated[
+        str | None, typer.Option(help="Columns of an MTZ file, as FWT,PHWT.")
+    ] = None,
+    levels: Annotated[int, typer.Option(min=3, max=1000, help="Noise levels.")] = 12,
+    noise: Annotated[
+        float, typer.Option("--noise", callback=positive, help="Noise to start from (Å).")
+    ] = 1.5,
+    jumps: Annotated[
+        bool, typer.Option("--jumps/--no-jumps", help="Let side chains leap between rotamers.")
+    ] = True,
+    b_factors: Annotated[
+        bool, typer.Option("--b-factors/--fixed-b", help="Refine B at the end.")
+    ] = True,
+    em: Annotated[bool, typer.Option("--em", help="The map is one of electrons.")] = False,
+    trajectory: Annotated[
+        bool, typer.Option("--trajectory", help="Also write the members at every level.")
+    ] = False,
+    seed: Seed = 0,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Guide a model into a density: an ensemble whose mean density is that of the map.
+
+    Starts from one conformer of the model with noise, and lets the chemistry of
+    the molecule and the map pull it back, level by level. Part of the map's
+    Fourier terms is held out and judges the result. A run that was interrupted
+    goes on where it was if it is started again with the same command.
+
+    Example: unstill guide model.cif map.ccp4 --resolution 1.8 -o guided
+    """
+    given = {name: value for name, value in locals().items() if name not in ("as_json", "debug")}
+    with Verb("guide", as_json=as_json, debug=debug) as verb:
+        from unstill.cli.out_folder import check_folder, make_folder
+        from unstill.guidance.run import RunOptions
+        from unstill.io.structure_files import read_structure
+        from unstill.workflows.guide_map import GuideOptions, guide_map
+        from unstill.workflows.guide_map.target import read_target
+
+        names = [_ENSEMBLE, _MULTI, _REPORT, _CHECKPOINT, *([_TRAJECTORY] if trajectory else [])]
+        check_folder(out, names)
+        record = verb.record(given, inputs=[model, data], seed=seed)
+        source = read_structure(model)
+        target = read_target(data, source.crystal, resolution=resolution, columns=columns)
+        if target.sentence:
+            verb.say(target.sentence)
+        options = GuideOptions(
+            run=RunOptions(
+                n_members=ensemble,
+                guide=how.value,
+                n_levels=levels,
+                sigma_max=noise,
+                jumps=jumps,
+                b_factors=b_factors,
+                seed=seed,
+            ),
+            strength=None if strength == "auto" else float(strength),
+            select=select,
+            holdout=holdout,
+            electron=em,
+        )
+        make_folder(out)
+        keeper = _Keeper(out / _CHECKPOINT, record.as_dict(), trajectory=trajectory)
+        with progress_bars(TITLES) as progress:
+            result = guide_map(
+                source,
+                target.density,
+                target.d_min,
+                options,
+                name=data.name,
+                resume=keeper.resume,
+                on_level=keeper.keep,
+                progress=progress,
+            )
+        _write(verb, out, result, record.as_dict(), data.name, keeper)
+        _tell(verb, result)
+
+
+class _Keeper:
+    """Writes a checkpoint after every level, and reads the one that belongs to this command."""
+
+    def __init__(self, path: Path, record: dict[str, Any], *, trajectory: bool) -> None:
+        self._path = path
+        self._told = {key: record.get(key) for key in ("parameters", "inputs", "seed")}
+        self._told = _plain(self._told)
+        self.levels: list[Walk] | None = [] if trajectory else None
+        self.resume = self._read()
+
+    def keep(self, walk: Walk, sigma: float) -> None:
+        from unstill.io.walk_file import write_walk
+
+        del sigma
+        if self.levels is not None:
+            self.levels.append(walk)
+        parts = {
+            "coord": walk.coord,
+            "clean": walk.clean,
+            "weights": walk.weights,
+            "b_factor": walk.b_factor,
+        }
+        told = {"n_done": walk.n_done, "generator": dict(walk.generator), "run": self._told}
+        write_walk(self._path, parts, told)
+
+    def done(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+    def _read(self) -> Walk | None:
+        from unstill.guidance.anneal import Walk
+        from unstill.io.walk_file import read_walk
+
+        found = read_walk(self._path)
+        if found is None or found[1].get("run") != self._told or self.levels is not None:
+            return None
+        parts, told = found
+        return Walk(
+            int(told["n_done"]),
+            parts["coord"],
+            parts["clean"],
+            parts["weights"],
+            parts["b_factor"],
+            told["generator"],
+        )
+
+
+def _plain(value: Any) -> Any:
+    import json
+
+    from unstill.provenance.record import plain
+
+    return json.loads(json.dumps(plain(value)))
+
+
+def _write(
+    verb: Verb,
+    out: Path,
+    result: GuideResult,
+    record: dict[str, Any],
+    name: str,
+    keeper: _Keeper,
+) -> None:
+    from unstill.ensembles.encode import encode_eps
+    from unstill.io.conformers import write_multiconformer
+    from unstill.io.structure_files import write_structure
+    from unstill.report.page import write_page
+    from unstill.workflows.guide_map.page import guide_page
+
+    made = result.ensemble
+    write_structure(made, out / _ENSEMBLE)
+    verb.output("ensemble", out / _ENSEMBLE)
+    encoded = encode_eps(made, eps=0.5)
+    write_multiconformer(encoded.model, out / _MULTI, digits=3, provenance=None)
+    verb.output("multiconformer", out / _MULTI)
+    if keeper.levels:
+        import numpy as np
+
+        walked = np.concatenate([walk.clean[:1] for walk in keeper.levels])
+        write_structure(result.model.with_members(walked), out / _TRAJECTORY)
+        verb.output("trajectory", out / _TRAJECTORY)
+    page = guide_page(result, subject=name, provenance=record, warnings=verb.warnings)
+    write_page(page, out / _REPORT)
+    verb.output("report", out / _REPORT)
+    keeper.done()
+
+
+def _tell(verb: Verb, result: GuideResult) -> None:
+    import numpy as np
+
+    before, after = result.before, result.after
+    for note in result.model.notes:
+        verb.say(note)
+
+    def figures(judged: Any) -> dict[str, Any]:
+        return {
+            "work": judged.work,
+            "held_out": judged.held if np.isfinite(judged.held) else None,
+            "gap": judged.gap if np.isfinite(judged.gap) else None,
+            "rscc_median": float(np.nanmedian(judged.rscc)),
+            "bond_rmsd": judged.bond_rmsd,
+            "angle_rmsd": judged.angle_rmsd,
+            "chirality_flips": judged.flips,
+            "clashscore": judged.clashscore,
+        }
+
+    verb.result = {
+        "n_members": result.state.n_members,
+        "n_atoms": len(result.model.rows),
+        "strength": result.strength,
+        "tried": {f"{strength:g}": held for strength, held in result.tried.items()},
+        "weights": result.state.weights,
+        "before": figures(before),
+        "after": figures(after),
+        "notes": list(result.model.notes),
+    }
+    verb.say(f"strength {result.strength:g}, {result.state.n_members} members")
+    verb.say(f"correlation with the map {before.work:.3f} before, {after.work:.3f} after")
+    if np.isfinite(after.held):
+        verb.say(f"held-out terms {before.held:.3f} before, {after.held:.3f} after")
+    verb.say(
+        f"bonds {after.bond_rmsd:.4f} Å, {after.flips} centres of the wrong hand, clashscore "
+        f"{after.clashscore:.1f} ({before.clashscore:.1f} before)"
+    )
+    for path in verb.outputs.values():
+        verb.say(path)

@@ -1,0 +1,249 @@
+"""Guide a model into a map, hold part of the map out, choose how hard, judge the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from unstill.ensembles import Ensemble
+from unstill.errors import InputError
+from unstill.guidance.anneal import Walk
+from unstill.guidance.observables.density import DensityObservable
+from unstill.guidance.protocols import EnsembleState, Prior
+from unstill.guidance.run import RunOptions, guide_to_density
+from unstill.guidance.start import GuidedModel, starting_model
+from unstill.maps.density_map import DensityMap
+from unstill.scattering.grid_scattering import GridScattering
+from unstill.scattering.synthesis import Synthesis
+from unstill.validation.held_out import split_reflections
+from unstill.workflows.guide_map.frame import check_crystals, check_frame
+from unstill.workflows.guide_map.judging import Judged, judge
+
+SIGMA_SHARE = 0.25
+"""Standard deviation of a map's noise at strength 1, in units of the map's own spread: what is
+left where a conformer is missing."""
+TRIED = (0.25, 1.0, 4.0)
+"""Strengths that ``auto`` tries."""
+_AROUND = 6.0
+_FEW_LEVELS, _FEW_MEMBERS = 7, 4
+
+
+@dataclass(frozen=True)
+class GuideOptions:
+    """What the user chooses.
+
+    Parameters
+    ----------
+    run
+        How the model is guided; its strength is replaced where ``strength`` is ``None``.
+    strength
+        Factor on the log-likelihood of the map; ``None`` takes the one of
+        :data:`TRIED` that predicts held-out terms best.
+    select
+        Atoms that move; everything by default. The map then counts near them only.
+    holdout
+        Share of the Fourier terms that is held out.
+    electron
+        The map is of electrons.
+    """
+
+    run: RunOptions = field(default_factory=RunOptions)
+    strength: float | None = None
+    select: str | None = None
+    holdout: float = 0.05
+    electron: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class GuideResult:
+    """An ensemble with what speaks for and against it.
+
+    Parameters
+    ----------
+    model
+        What was guided.
+    data
+        The map, with held-out terms.
+    start, state
+        The conformer at the start (one member) and the ensemble at the end.
+    before, after
+        Both judged alike.
+    strength
+        That was used, and ``tried``: held-out correlation of every strength that was tried.
+    """
+
+    model: GuidedModel
+    data: DensityObservable
+    start: EnsembleState
+    state: EnsembleState
+    before: Judged
+    after: Judged
+    strength: float
+    tried: dict[float, float]
+
+    @property
+    def ensemble(self) -> Ensemble:
+        """The ensemble in the rows of the source."""
+        return self.model.with_members(self.state.coord, self.state.weights, self.state.b_factor)
+
+
+Progress = Callable[[str, int, int], None]
+"""Told of the part, what is done and how much there is."""
+
+
+def guide_map(
+    source: Ensemble,
+    target: DensityMap,
+    d_min: float,
+    options: GuideOptions | None = None,
+    *,
+    name: str = "the map",
+    prior: Prior | None = None,
+    resume: Walk | None = None,
+    on_level: Callable[[Walk, float], None] | None = None,
+    progress: Progress | None = None,
+) -> GuideResult:
+    """Guide a model into a density map.
+
+    Parameters
+    ----------
+    source
+        The model; one of its conformers is the start.
+    target
+        The map.
+    d_min
+        Its resolution (Å).
+    options
+        Choices.
+    name
+        Of the map, for messages.
+    prior
+        Of the atoms of :func:`~unstill.guidance.start.starting_model`; built-in by default.
+    resume
+        A walk of the same inputs and options that was interrupted.
+    on_level
+        Told of the walk and the noise level after every step of the main run.
+    progress
+        Told of parts ``"strength"`` and ``"levels"``.
+
+    Raises
+    ------
+    InputError
+        If map and model do not belong together, or nothing can move.
+    """
+    options = options or GuideOptions()
+    tell = progress or (lambda part, done, total: None)
+    check_crystals(target, source.crystal, name)
+    model = starting_model(source, select=options.select)
+    data = observable(model, target, d_min, options)
+    start = EnsembleState(model.atoms.coord.astype(float), np.ones(1), model.b_factor)
+    fit = check_frame(data, target, start, name)
+    tried: dict[float, float] = {}
+    strength = options.strength
+    if strength is None:
+        tried = {} if fit.flat else _tried(model, data, options, prior, tell)
+        strength = max(tried, key=lambda w: tried[w]) if tried else 0.0
+
+    n_levels = options.run.n_levels
+
+    def told(walk: Walk, sigma: float) -> None:
+        tell("levels", walk.n_done, n_levels)
+        if on_level is not None:
+            on_level(walk, sigma)
+
+    state = guide_to_density(
+        model,
+        data,
+        replace(options.run, strength=strength),
+        prior=prior,
+        resume=resume,
+        on_level=told,
+    )
+    return GuideResult(
+        model,
+        data,
+        start,
+        state,
+        judge(model, data, start),
+        judge(model, data, state),
+        strength,
+        tried,
+    )
+
+
+def observable(
+    model: GuidedModel, target: DensityMap, d_min: float, options: GuideOptions
+) -> DensityObservable:
+    """Make the map an observable of a model's atoms, part of its terms held out."""
+    crystal = target.crystal
+    if not 0 <= options.holdout < 0.5:
+        raise InputError(
+            "the share of held-out terms lies between 0 and 0.5",
+            found=options.holdout,
+            fix="give, for example, 0.05",
+        )
+    synthesis = Synthesis(crystal, d_min, target.shape)
+    held = None
+    if options.holdout > 0:
+        held = split_reflections(
+            crystal, synthesis.index, fraction=options.holdout, seed=options.run.seed
+        )
+    values = target.values[target.known]
+    region = None
+    if options.select is not None:
+        region = model.atoms.coord[0][model.movable]
+    return DensityObservable(
+        target,
+        d_min,
+        model.element,
+        occupancy=model.occupancy,
+        sigma=SIGMA_SHARE * float(values.std()) or 1.0,
+        region=region,
+        radius=_AROUND,
+        electron=options.electron,
+        held=held,
+        context=_context(model, synthesis, electron=options.electron),
+    )
+
+
+def _context(model: GuidedModel, synthesis: Synthesis, *, electron: bool) -> np.ndarray | None:
+    """F of the waters."""
+    if not len(model.context):
+        return None
+    water = model.source.select(model.context)
+    grid = GridScattering(synthesis, water.element, electron=electron)
+    shape = (1, water.n_atoms)
+    f = grid.structure_factors(
+        water.coord.astype(float),
+        np.broadcast_to(water.occupancy, shape).astype(float),
+        np.maximum(np.broadcast_to(water.b_factor, shape), 2.0),
+    )
+    return synthesis.of_cell(f)
+
+
+def _tried(
+    model: GuidedModel,
+    data: DensityObservable,
+    options: GuideOptions,
+    prior: Prior | None,
+    tell: Progress,
+) -> dict[float, float]:
+    """Held-out correlation of short runs, by strength."""
+    found: dict[float, float] = {}
+    for number, strength in enumerate(TRIED):
+        short = replace(
+            options.run,
+            strength=strength,
+            n_levels=_FEW_LEVELS,
+            n_members=min(_FEW_MEMBERS, options.run.n_members),
+            b_factors=False,
+            populations=False,
+        )
+        state = guide_to_density(model, data, short, prior=prior)
+        work, held = data.agreement(state)
+        # Without held-out terms the fit itself has to do.
+        found[strength] = held if np.isfinite(held) else work
+        tell("strength", number + 1, len(TRIED))
+    return found

@@ -1,0 +1,265 @@
+"""The report of a guided model: where it fits, where it moved, what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from unstill.guidance.start import GuidedModel
+from unstill.report.blocks import (
+    Block,
+    Column,
+    FigureBlock,
+    KeyFigure,
+    KeyFigures,
+    Prose,
+    Row,
+    Table,
+)
+from unstill.report.density_view import DensityPanel, Sticks, density_panels
+from unstill.report.lines import Line, LinePanel, line_panels
+from unstill.report.numbers import number
+from unstill.report.page import Page, Section
+from unstill.workflows.guide_map.guiding import GuideResult
+from unstill.workflows.guide_map.judging import Judged, densities, residues_of
+
+_MOST_VIEWS = 6
+_ROOM = 1
+
+
+def guide_page(
+    result: GuideResult,
+    *,
+    subject: str,
+    provenance: Mapping[str, Any],
+    warnings: Sequence[str] = (),
+) -> Page:
+    """Lay out the report of a run of :func:`~unstill.workflows.guide_map.guide_map`."""
+    before, after = result.before, result.after
+    lead = (
+        f"{result.state.n_members} members explain the density around the model with a "
+        f"correlation of {number(after.work)}; the conformer that guidance started from has "
+        f"{number(before.work)}. {_held_words(before, after)}"
+    )
+    sections = [
+        Section("Fit along the chain", _chain(result)),
+        Section("Density and models", _views(result)),
+        Section("Members", _members(result)),
+        Section("Fit against geometry", [_table(before, after), *_strengths(result)]),
+    ]
+    return Page(
+        title=f"Ensemble guided by {subject}",
+        kind="guided",
+        subject=subject,
+        lead=[Prose(lead, lead=True), _keys(before, after)],
+        sections=sections,
+        provenance=provenance,
+        warnings=[*result.model.notes, *warnings],
+    )
+
+
+def _held_words(before: Judged, after: Judged) -> str:
+    if not np.isfinite(after.held):
+        return "No Fourier terms were held out, so that nothing speaks against overfitting."
+    better = after.held > before.held
+    verb = "are predicted better" if better else "are not predicted better"
+    return (
+        f"Held-out Fourier terms, which no fit saw, {verb}: {number(before.held)} before, "
+        f"{number(after.held)} after."
+    )
+
+
+def _keys(before: Judged, after: Judged) -> KeyFigures:
+    return KeyFigures(
+        [
+            KeyFigure(
+                "Residues",
+                number(float(np.nanmedian(after.rscc))),
+                f"median real-space correlation; {number(float(np.nanmedian(before.rscc)))} "
+                "before",
+            ),
+            KeyFigure(
+                "Held out",
+                number(after.held) if np.isfinite(after.held) else "–",
+                f"correlation with terms not seen; {number(before.held)} before"
+                if np.isfinite(after.held)
+                else "no terms were held out",
+            ),
+            KeyFigure(
+                "Gap", number(after.gap) if np.isfinite(after.gap) else "–",
+                "work minus held-out: what was fitted and is not there",
+            ),
+            KeyFigure(
+                "Bonds", number(after.bond_rmsd), "root mean square from targets", detail=" Å"
+            ),
+            KeyFigure(
+                "Clashscore", number(after.clashscore, 1),
+                f"per thousand atoms; {number(before.clashscore, 1)} before",
+            ),
+        ]
+    )  # fmt: skip
+
+
+def _chain(result: GuideResult) -> list[Block]:
+    blocks: list[Block] = []
+    atoms = result.model.atoms.atoms
+    residue = residues_of(result.model)
+    first = np.array([np.flatnonzero(residue == n)[0] for n in range(int(residue.max()) + 1)])
+    chain = np.asarray(atoms.chain_id, dtype=str)[first]
+    at = np.asarray(atoms.res_id, dtype=float)[first]
+    polymer = np.isin(first, _first_anchors(result.model, residue))
+    for place, name in enumerate(dict.fromkeys(chain[polymer].tolist())):
+        chosen = (chain == name) & polymer
+        svg = line_panels(
+            [
+                LinePanel(
+                    f"Chain {name}: real-space correlation",
+                    "residue",
+                    "RSCC",
+                    [
+                        Line("ensemble", at[chosen], result.after.rscc[chosen]),
+                        Line("start", at[chosen], result.before.rscc[chosen]),
+                    ],
+                ),
+                LinePanel(
+                    "Spread of the members",
+                    "residue",
+                    "RMSF (Å)",
+                    [Line("", at[chosen], result.after.rmsf[chosen])],
+                    floor=0.0,
+                ),
+            ],
+            name=f"chain{place}",
+            title=f"Real-space correlation and spread along chain {name}",
+        )
+        blocks.append(
+            FigureBlock(
+                svg,
+                f"Correlation of map and model within 2 Å of every residue of chain {name}, and "
+                "how far its members spread.",
+                "A residue that gained has its accent line above the thin one; spread without a "
+                "gain is not asked for by the map.",
+            )
+        )
+    return blocks
+
+
+def _first_anchors(model: GuidedModel, residue: np.ndarray) -> np.ndarray:
+    numbers = np.unique(residue[model.anchors])
+    return np.array([np.flatnonzero(residue == n)[0] for n in numbers], dtype=int)
+
+
+def _views(result: GuideResult) -> list[Block]:
+    gain = result.after.rscc - result.before.rscc
+    score = np.where(np.isfinite(gain), gain, 0.0) * np.minimum(result.after.rmsf, 2.0)
+    residue = residues_of(result.model)
+    observed, _ = densities(result.data, result.state)
+    atoms = result.model.atoms.atoms
+    blocks: list[Block] = [
+        Prose(
+            "The residues that gained most where their members spread. Contours at 1, 2 and 3.5 "
+            "standard deviations of the map, the largest value through a slab of 2.4 Å."
+        )
+    ]
+    taken: list[int] = []
+    for number_ in np.argsort(-score, kind="stable").tolist():
+        if len(taken) == _MOST_VIEWS or score[number_] <= 0:
+            break
+        if any(abs(number_ - other) <= _ROOM for other in taken):
+            continue
+        taken.append(number_)
+        chosen = np.flatnonzero(abs(residue - number_) <= _ROOM)
+        own = np.flatnonzero(residue == number_)
+        bonds = _bonds_within(result.model.restraints.bonds, chosen)
+        i = own[0]
+        label = f"{atoms.chain_id[i]} {atoms.res_name[i]} {atoms.res_id[i]}{atoms.ins_code[i]}"
+        svg = density_panels(
+            [
+                DensityPanel(
+                    f"{label.strip()}: start, RSCC {number(result.before.rscc[number_], 2)}",
+                    observed,
+                    [Sticks(result.start.coord[:, chosen], bonds)],
+                ),
+                DensityPanel(
+                    f"ensemble, RSCC {number(result.after.rscc[number_], 2)}",
+                    observed,
+                    [Sticks(result.state.coord[:, chosen], bonds, result.state.weights)],
+                ),
+            ],
+            result.state.coord[:, own].reshape(-1, 3),
+            name=f"view{len(taken)}",
+            title=f"Density around {label.strip()}, start and ensemble",
+        )
+        blocks.append(
+            FigureBlock(
+                svg,
+                f"{label.strip()} in the map: left the conformer at the start, right all members, "
+                "darker with more weight.",
+                "Members should run along density, and all of the density should have members.",
+            )
+        )
+    if not taken:
+        blocks.append(Prose("No residue gained by spreading."))
+    return blocks
+
+
+def _bonds_within(bonds: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    place = np.full(int(max(bonds.max(initial=0), chosen.max())) + 1, -1)
+    place[chosen] = np.arange(len(chosen))
+    local = place[bonds]
+    kept: np.ndarray = local[(local >= 0).all(axis=1)]
+    return kept
+
+
+def _members(result: GuideResult) -> list[Block]:
+    state = result.state
+    mean = np.tensordot(state.weights, state.coord, 1)
+    apart = np.sqrt(((state.coord - mean) ** 2).sum(axis=-1).mean(axis=-1))
+    rows = [
+        Row([str(n + 1), number(float(weight)), number(float(spread), 2)])
+        for n, (weight, spread) in enumerate(zip(state.weights, apart, strict=True))
+    ]
+    return [
+        Table(
+            [Column("member", style="text"), Column("weight"), Column("from the mean", "Å RMSD")],
+            rows,
+            note="Weights by non-negative least squares against the map; members that are alike "
+            "share theirs.",
+        )
+    ]
+
+
+def _table(before: Judged, after: Judged) -> Table:
+    def row(name: str, one: float, other: float, digits: int) -> Row:
+        return Row([name, number(one, digits), number(other, digits)])
+
+    rows = [
+        row("correlation with the map, terms seen", before.work, after.work, 4),
+        row("correlation, terms held out", before.held, after.held, 4),
+        row("bonds, rms (Å)", before.bond_rmsd, after.bond_rmsd, 4),
+        row("angles, rms (degrees)", before.angle_rmsd, after.angle_rmsd, 2),
+        row("centres of the wrong hand", before.flips, after.flips, 0),
+        row("clashscore", before.clashscore, after.clashscore, 1),
+    ]
+    return Table([Column("", style="text"), Column("start"), Column("ensemble")], rows, wide=True)
+
+
+def _strengths(result: GuideResult) -> list[Block]:
+    if not result.tried:
+        return [Prose(f"Strength {result.strength:g}, as given or for want of a signal.")]
+    rows = [
+        Row(
+            [f"{strength:g}", number(held, 4)],
+            style="chosen" if strength == result.strength else "",
+        )
+        for strength, held in result.tried.items()
+    ]
+    return [
+        Table(
+            [Column("strength", style="text"), Column("held-out correlation")],
+            rows,
+            note="Of short runs; the best of them was taken for the whole run.",
+        )
+    ]
