@@ -5,31 +5,30 @@ from __future__ import annotations
 import numpy as np
 
 from unstill.compiled import kernel
+from unstill.guidance.moves.contacts import Contacts, move_in_cells
 from unstill.guidance.moves.residual import LocalDensity, coverage_at, pair_overlap
 from unstill.guidance.moves.scene import Scene
-from unstill.guidance.moves.contacts import Contacts, move_in_cells
 from unstill.guidance.moves.sweep import Pool, gradient_now, put_node, take_node
-from unstill.shapes import Coord, Int
+from unstill.shapes import Coord, Float, Int
 
 
 class Lifted:
-    """Atoms of one member that are lifted out of a scene, until they are put down.
+    """The same atoms of all members, out of the density until they are put back.
 
     Parameters
     ----------
     scene
         Changed by every call.
-    member
-        Number of the member.
     atoms
         Which are lifted.
     """
 
-    def __init__(self, scene: Scene, member: int, atoms: Int[np.ndarray, " n"]) -> None:
-        self.scene, self.member = scene, member
+    def __init__(self, scene: Scene, atoms: Int[np.ndarray, " n"]) -> None:
+        self.scene = scene
         self.atoms = np.asarray(atoms, dtype=np.int64)
-        self.home = scene.contacts.places[member, self.atoms].copy()
-        self.lift()
+        self.home = scene.contacts.places[:, self.atoms].copy()
+        self.left = 0.0
+        self.leave(0.0)
 
     @property
     def mark(self) -> np.ndarray:
@@ -38,46 +37,79 @@ class Lifted:
         mark[self.atoms] = True
         return mark
 
-    def lift(self) -> None:
-        """Take the atoms out of the density."""
+    def leave(self, share: float) -> None:
+        """Leave a share of the atoms' density where they are, 0 to 1, and take the rest out."""
+        self.left = share
         scene = self.scene
         if scene.density.strength > 0:
-            _lift(scene.contacts, scene.density, scene.pool, self.member, self.atoms)
+            for member in range(len(self.home)):
+                _lift(scene.density, scene.pool, member, self.atoms, self.home[member], share)
 
-    def put(self, places: Coord) -> None:
-        """Put the atoms down at places (Å)."""
+    def put(self, member: int, places: Coord) -> None:
+        """Put the atoms of a member down at places (Å), on top of what was left."""
         scene = self.scene
         _put_down(
             scene.contacts,
             scene.density,
             scene.pool,
-            self.member,
+            member,
             self.atoms,
             np.ascontiguousarray(places),
         )
 
-    def loss(self, places: Coord) -> tuple[float, float]:
-        """Linear and quadratic change of the loss if the atoms were put down at places (Å)."""
+    def back(self) -> None:
+        """Put everything back where it was."""
+        for member, places in enumerate(self.home):
+            self.put(member, places)
+        self.leave(1.0)
+
+    def loss(self, member: int, places: Coord) -> tuple[float, float]:
+        """Linear and quadratic change of the loss if a member's atoms came to places (Å)."""
         scene = self.scene
         if scene.density.strength <= 0:
             return 0.0, 0.0
         linear, square = _added_loss(
-            scene.density, scene.pool, self.member, self.atoms, np.ascontiguousarray(places)
+            scene.density, scene.pool, member, self.atoms, np.ascontiguousarray(places)
         )
         return float(linear), float(square)
+
+    def occupancies(self, group: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n_groups"]:
+        """Factor on the occupancy of each group of atoms, over all members, that fits best.
+
+        Parameters
+        ----------
+        group
+            ``(n,)`` number of the group of each atom, from 0.
+        """
+        n_groups = int(group.max()) + 1
+        linear, square = np.zeros(n_groups), np.zeros((n_groups, n_groups))
+        scene = self.scene
+        if scene.density.strength <= 0:
+            return np.ones(n_groups)
+        _normal_equations(
+            scene.density, scene.pool, self.atoms, self.home, group, linear, square
+        )
+        ridge = 1e-3 * np.trace(square) / n_groups
+        fitted: np.ndarray = np.linalg.solve(square + ridge * np.eye(n_groups), -linear)
+        return fitted
 
 
 @kernel
 def _lift(
-    contacts: Contacts, density: LocalDensity, pool: Pool, member: int, atoms: np.ndarray
+    density: LocalDensity,
+    pool: Pool,
+    member: int,
+    atoms: np.ndarray,
+    places: np.ndarray,
+    share: float,
 ) -> None:
-    n_atoms = len(contacts.radius)
-    for atom in atoms:
-        node = 2 * (member * n_atoms + atom)
+    n_atoms = density.amount.shape[1]
+    for i in range(len(atoms)):
+        node = 2 * (member * n_atoms + atoms[i])
         if not pool.used[node]:
-            put_node(pool, density, node, contacts.places[member, atom])
-        if pool.used[node + 1]:
-            take_node(pool, node + 1)
+            put_node(pool, density, node, places[i])
+        put_node(pool, density, node + 1, places[i])
+        pool.factor[node + 1] = share
 
 
 @kernel
@@ -115,3 +147,32 @@ def _added_loss(
             pair *= covered[i] * covered[j] * amount[atoms[i]] * amount[atoms[j]]
             square += pair * (0.5 if i == j else 1.0)
     return linear, density.strength * square
+
+
+@kernel
+def _normal_equations(
+    density: LocalDensity,
+    pool: Pool,
+    atoms: np.ndarray,
+    home: np.ndarray,
+    group: np.ndarray,
+    linear: np.ndarray,
+    square: np.ndarray,
+) -> None:
+    n_members, n = home.shape[:2]
+    covered = np.empty((n_members, n))
+    for m in range(n_members):
+        for i in range(n):
+            x, y, z = home[m, i]
+            covered[m, i] = np.sqrt(coverage_at(density, x, y, z)) * density.amount[m, atoms[i]]
+            gradient = gradient_now(density, pool, atoms[i], x, y, z)
+            linear[group[i]] += density.amount[m, atoms[i]] * gradient
+    for m in range(n_members):
+        for i in range(n):
+            for o in range(n_members):
+                for j in range(n):
+                    d = home[m, i] - home[o, j]
+                    pair = pair_overlap(density, atoms[i], atoms[j], (d * d).sum())
+                    square[group[i], group[j]] += (
+                        density.strength * pair * covered[m, i] * covered[o, j]
+                    )

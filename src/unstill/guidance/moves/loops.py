@@ -100,35 +100,52 @@ def propose_loops(
         If the residues are not a stretch of main chain between two others.
     """
     loop = loop_chain(graph, scene.contacts.places[member], first, last)
-    lifted = Lifted(scene, member, loop.atoms)
+    lifted = Lifted(scene, loop.atoms)
     try:
-        chosen = _main_chains(scene, graph, lifted, loop, rng, width, children, n_steps)
+        lifted.leave(_explained(graph, lifted))
+        chosen = _main_chains(scene, graph, member, lifted, loop, rng, width, children, n_steps)
         found, scores = [], []
-        for torsions, places in chosen[: 2 * n_candidates]:
-            coord = _with_side_chains(scene, graph, lifted, loop.atoms_at(places), rng)
-            linear, square = lifted.loss(coord)
+        for places in chosen[: 2 * n_candidates]:
+            bare = loop.atoms_at(places)
+            coord = _with_side_chains(scene, graph, member, lifted, bare, rng)
+            linear, square = lifted.loss(member, coord)
             found.append(coord)
             scores.append(linear**2 / (4 * square) if square > 0 and linear < 0 else 0.0)
-            del torsions
     finally:
-        lifted.put(lifted.home)
+        lifted.back()
     order = np.argsort(-np.array(scores), kind="stable")[:n_candidates]
     coord = np.array(found).reshape(-1, len(loop.atoms), 3)
     return LoopCandidates(loop.atoms, coord[order], np.array(scores)[order])
 
 
+def _explained(graph: ResidueGraph, lifted: Lifted) -> float:
+    """Occupancy that the members' present loops are sure to have.
+
+    Where another state runs elsewhere, residues fit best with their own occupancy; where it
+    runs along, with the sum. So the least of them tells, or nearly the least, as they are
+    uncertain.
+    """
+    _, group = np.unique(graph.number[lifted.atoms], return_inverse=True)
+    fitted = lifted.occupancies(group.reshape(-1).astype(np.int64))
+    return float(np.clip(np.quantile(fitted, _SURE), 0.0, 1.0))
+
+
+_SURE = 0.2
+
+
 def _main_chains(
     scene: Scene,
     graph: ResidueGraph,
+    member: int,
     lifted: Lifted,
     loop: LoopChain,
     rng: np.random.Generator,
     width: int,
     children: int,
     n_steps: int,
-) -> list[tuple[np.ndarray, np.ndarray]]:
+) -> list[np.ndarray]:
     """Closed main chains, all different, the best first."""
-    grid = _grid(scene, graph, lifted, loop)
+    grid = _grid(scene, graph, member, lifted, loop)
     samples = np.stack([_samples(kind, rng) for kind in loop.kind])
     settings = LoopSettings(ramachandran_odds(), loop.kind, loop.torsions[1::3].copy())
     grown, _ = grow(
@@ -149,19 +166,21 @@ def _main_chains(
             1.0,
         )
         if np.isfinite(score):
-            closed.append((score, torsions, places))
+            closed.append((score, places))
     closed.sort(key=lambda one: -one[0])
-    different: list[tuple[np.ndarray, np.ndarray]] = []
-    for _, torsions, places in closed:
-        if all(np.sqrt(((places - other) ** 2).sum(1).mean()) > _ALIKE for _, other in different):
-            different.append((torsions, places))
+    different: list[np.ndarray] = []
+    for _, places in closed:
+        if all(np.sqrt(((places - other) ** 2).sum(1).mean()) > _ALIKE for other in different):
+            different.append(places)
     return different
 
 
 _SETTLED = 80
 
 
-def _grid(scene: Scene, graph: ResidueGraph, lifted: Lifted, loop: LoopChain) -> ProbeGrid:
+def _grid(
+    scene: Scene, graph: ResidueGraph, member: int, lifted: Lifted, loop: LoopChain
+) -> ProbeGrid:
     ends = np.array([loop.chain.start[1], loop.chain.target[1]])
     reach = min(3.8 * (len(loop.kind) + 1) / 2, _FARTHEST)
     low = np.minimum(ends.min(axis=0), ends.mean(axis=0) - reach) - _MARGIN
@@ -173,7 +192,7 @@ def _grid(scene: Scene, graph: ResidueGraph, lifted: Lifted, loop: LoopChain) ->
         scene.contacts,
         scene.density,
         scene.pool,
-        lifted.member,
+        member,
         loop.probe,
         ignored,
         low,
@@ -202,6 +221,7 @@ def ramachandran_odds() -> np.ndarray:
 def _with_side_chains(
     scene: Scene,
     graph: ResidueGraph,
+    member: int,
     lifted: Lifted,
     coord: np.ndarray,
     rng: np.random.Generator,
@@ -209,19 +229,19 @@ def _with_side_chains(
     """Turn the side chains of a loop to their best rotamers; the loop is lifted again."""
     residues = np.unique(graph.number[lifted.atoms])
     move = RotamerMove(graph, tries=80, residues=residues.tolist())
-    lifted.put(coord)
+    lifted.put(member, coord)
     if move.side_chains.units:
         for temperature in (1.0, 0.0, 0.0):
             drawn = move.propose(1, rng)
             scene.run(
                 move.table,
                 Proposals(
-                    np.full_like(drawn.member, lifted.member),
+                    np.full_like(drawn.member, member),
                     drawn.unit,
                     drawn.angle,
                     drawn.chance * temperature,
                 ),
             )
-    placed: np.ndarray = scene.contacts.places[lifted.member, lifted.atoms].copy()
-    lifted.lift()
+    placed: np.ndarray = scene.contacts.places[member, lifted.atoms].copy()
+    lifted.leave(lifted.left)
     return placed

@@ -37,7 +37,7 @@ class Pool(NamedTuple):
 
     Node 2(member n + atom) is the old place, taken away; the next node is the new one.
     ``head``, ``following`` as in :class:`.contacts.Contacts`; ``used`` whether an atom moved;
-    ``place``, ``covered`` of nodes.
+    ``place``, ``covered``, ``factor`` (1, less for what is there in part) of nodes.
     """
 
     head: np.ndarray
@@ -45,6 +45,7 @@ class Pool(NamedTuple):
     used: np.ndarray
     place: np.ndarray
     covered: np.ndarray
+    factor: np.ndarray
     origin: np.ndarray
     counts: np.ndarray
 
@@ -61,6 +62,7 @@ def empty_pool(contacts: Contacts) -> Pool:
         np.zeros(n_nodes, dtype=np.bool_),
         np.zeros((n_nodes, 3)),
         np.zeros(n_nodes),
+        np.ones(n_nodes),
         contacts.origin,
         counts,
     )
@@ -271,8 +273,10 @@ def odds_of(odds: np.ndarray, kind: int, phi: float, psi: float) -> float:
 
 
 @kernel
-def gradient_now(density: LocalDensity, pool: Pool, atom: int, x: float, y: float, z: float) -> float:
-    """∂L/∂occupancy of an atom at a place, with all that was accepted since."""
+def gradient_now(
+    density: LocalDensity, pool: Pool, atom: int, x: float, y: float, z: float
+) -> float:
+    """∂L/∂occupancy of an atom at a place (Å), with all that was accepted since."""
     if density.strength <= 0.0:
         return 0.0
     total = gradient_at(density, atom, x, y, z)
@@ -292,7 +296,7 @@ def gradient_now(density: LocalDensity, pool: Pool, atom: int, x: float, y: floa
                     if square < _POOL_CELL * _POOL_CELL:
                         whose = node // 2
                         other = whose % n_atoms
-                        share = density.amount[whose // n_atoms, other]
+                        share = density.amount[whose // n_atoms, other] * pool.factor[node]
                         share *= np.sqrt(pool.covered[node])
                         share *= pair_overlap(density, atom, other, square)
                         pairs += share if node % 2 else -share
@@ -367,6 +371,7 @@ def put_node(pool: Pool, density: LocalDensity, node: int, place: np.ndarray) ->
     cell = (i * pool.counts[1] + j) * pool.counts[2] + k
     pool.place[node] = place
     pool.covered[node] = coverage_at(density, x, y, z)
+    pool.factor[node] = 1.0
     pool.following[node] = pool.head[cell]
     pool.head[cell] = node
     pool.used[node] = True
