@@ -78,7 +78,10 @@ def classify_backbone(ensemble: Ensemble) -> Ramachandran:
     """
     found = backbone_torsions(ensemble)
     kind = np.array(
-        [backbone_kind(own, after) for own, after in zip(found.res_name, found.next_name, strict=True)],
+        [
+            backbone_kind(own, after)
+            for own, after in zip(found.res_name, found.next_name, strict=True)
+        ],
         dtype=int,
     )
     return Ramachandran(found, kind, classify_angles(found.phi, found.psi, kind))

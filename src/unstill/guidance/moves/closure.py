@@ -81,15 +81,11 @@ def build(chain: Chain, torsions: np.ndarray, places: np.ndarray, first: int, la
     if first <= 3:
         places[:3] = chain.start
     for k in range(max(first, 3), last):
-        place_next(
-            places, k, chain.length[k - 3], chain.angle[k - 3], torsions[k - 3]
-        )
+        place_next(places, k, chain.length[k - 3], chain.angle[k - 3], torsions[k - 3])
 
 
 @kernel
-def place_next(
-    places: np.ndarray, k: int, length: float, angle: float, torsion: float
-) -> None:
+def place_next(places: np.ndarray, k: int, length: float, angle: float, torsion: float) -> None:
     """Place atom k from the three before it."""
     bx, by, bz = places[k - 1] - places[k - 2]
     norm = np.sqrt(bx * bx + by * by + bz * bz)

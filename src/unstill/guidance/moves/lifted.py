@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from unstill.compiled import kernel
-from unstill.guidance.moves.contacts import Contacts, move_in_cells
+from unstill.guidance.moves.contacts import (
+    Contacts,
+    move_in_cells,
+    pair_repulsion,
+    repulsion_at,
+)
 from unstill.guidance.moves.residual import LocalDensity, coverage_at, pair_overlap
 from unstill.guidance.moves.scene import Scene
-from unstill.guidance.moves.sweep import Pool, gradient_now, put_node, take_node
+from unstill.guidance.moves.sweep import Pool, gradient_now, put_node
 from unstill.shapes import Coord, Float, Int
 
 
@@ -21,14 +28,27 @@ class Lifted:
         Changed by every call.
     atoms
         Which are lifted.
+    members
+        Of which members; all by default.
+    leave
+        Share of their density that stays.
     """
 
-    def __init__(self, scene: Scene, atoms: Int[np.ndarray, " n"]) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        atoms: Int[np.ndarray, " n"],
+        *,
+        members: Sequence[int] | None = None,
+        leave: float = 0.0,
+    ) -> None:
         self.scene = scene
         self.atoms = np.asarray(atoms, dtype=np.int64)
         self.home = scene.contacts.places[:, self.atoms].copy()
-        self.left = 0.0
-        self.leave(0.0)
+        self.members = range(len(self.home)) if members is None else members
+        self.left = leave
+        if leave < 1.0:
+            self.leave(leave)
 
     @property
     def mark(self) -> np.ndarray:
@@ -42,7 +62,7 @@ class Lifted:
         self.left = share
         scene = self.scene
         if scene.density.strength > 0:
-            for member in range(len(self.home)):
+            for member in self.members:
                 _lift(scene.density, scene.pool, member, self.atoms, self.home[member], share)
 
     def put(self, member: int, places: Coord) -> None:
@@ -59,9 +79,21 @@ class Lifted:
 
     def back(self) -> None:
         """Put everything back where it was."""
-        for member, places in enumerate(self.home):
-            self.put(member, places)
-        self.leave(1.0)
+        for member in self.members:
+            self.put(member, self.home[member])
+
+    def settle(self, member: int, places: Coord) -> None:
+        """Put everything back, but the atoms of one member at new places (Å)."""
+        self.back()
+        self.put(member, places)
+
+    def repulsion(self, member: int, places: Coord) -> float:
+        """Energy (kT) of a member's atoms at places (Å) among themselves and with others."""
+        return float(
+            _repulsion(
+                self.scene.contacts, member, self.atoms, np.ascontiguousarray(places), self.mark
+            )
+        )
 
     def loss(self, member: int, places: Coord) -> tuple[float, float]:
         """Linear and quadratic change of the loss if a member's atoms came to places (Å)."""
@@ -81,13 +113,23 @@ class Lifted:
         group
             ``(n,)`` number of the group of each atom, from 0.
         """
+        return self.left + self.corrections(group)
+
+    def corrections(self, group: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n_groups"]:
+        """Return what to add to the factor on the occupancy of each group."""
         n_groups = int(group.max()) + 1
-        linear, square = np.zeros(n_groups), np.zeros((n_groups, n_groups))
         scene = self.scene
         if scene.density.strength <= 0:
-            return np.ones(n_groups)
+            return np.full(n_groups, 1.0 - self.left)
+        linear, square = np.zeros(n_groups), np.zeros((n_groups, n_groups))
         _normal_equations(
-            scene.density, scene.pool, self.atoms, self.home, group, linear, square
+            scene.density,
+            scene.pool,
+            self.atoms,
+            self.home,
+            group.astype(np.int64),
+            linear,
+            square,
         )
         ridge = 1e-3 * np.trace(square) / n_groups
         fitted: np.ndarray = np.linalg.solve(square + ridge * np.eye(n_groups), -linear)
@@ -171,8 +213,24 @@ def _normal_equations(
         for i in range(n):
             for o in range(n_members):
                 for j in range(n):
+                    if abs(home[m, i, 0] - home[o, j, 0]) > 4.0:
+                        continue
                     d = home[m, i] - home[o, j]
                     pair = pair_overlap(density, atoms[i], atoms[j], (d * d).sum())
                     square[group[i], group[j]] += (
                         density.strength * pair * covered[m, i] * covered[o, j]
                     )
+
+
+@kernel
+def _repulsion(
+    contacts: Contacts, member: int, atoms: np.ndarray, places: np.ndarray, mark: np.ndarray
+) -> float:
+    total = 0.0
+    for i in range(len(atoms)):
+        x, y, z = places[i]
+        total += repulsion_at(contacts, member, atoms[i], x, y, z, mark)
+        for j in range(i):
+            d = places[i] - places[j]
+            total += pair_repulsion(contacts, atoms[i], atoms[j], (d * d).sum(), True)
+    return float(total)

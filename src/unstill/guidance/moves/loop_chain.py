@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unstill.errors import InputError
-from unstill.guidance.moves.closure import Chain, frame_coordinates, in_frame
+from unstill.guidance.moves.closure import Chain, frame_coordinates
 from unstill.guidance.moves.residue_graph import ResidueGraph
 from unstill.shapes import Coord, Float, Int
 from unstill.validation.ramachandran import backbone_kind

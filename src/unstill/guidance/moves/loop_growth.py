@@ -20,6 +20,8 @@ _CLASH, _WORST = 0.15, 6.0
 _TOO_NEAR = 3.0
 _SELF_CLASH = 0.7
 _LONGEST = 3.85
+_CELLS = np.repeat([0.6, 1.5], 3)
+"""Å: tips, and middles, that count as the same place."""
 _ODDS = 0.08
 _OMEGA = 0.14
 """Radians that ω may be off at the price of half a carbon."""
@@ -79,20 +81,20 @@ def grow(
         drawn = samples[residue][rng.integers(0, samples.shape[1], shape)]
         drawn = np.concatenate([drawn, rng.normal(0, np.radians(4), (*shape, 1))], axis=2)
         drawn[..., 2] += torsions[3 * residue + 4]
-        found, tip = np.empty(shape), np.empty((*shape, 3))
-        _continue(chain, grid, kept, score, drawn, residue, found, tip)
-        chosen = _diverse(found.reshape(-1), tip.reshape(-1, 3), width)
+        found, seen = np.empty(shape), np.empty((*shape, 6))
+        _continue(chain, grid, kept, score, drawn, residue, found, seen)
+        chosen = _diverse(found.reshape(-1), seen.reshape(-1, 6), width)
         parent, child = np.divmod(chosen, children)
         kept, score = kept[parent], found[parent, child]
         kept[:, 3 * residue + 2 : 3 * residue + 5] = drawn[parent, child]
     return kept, score
 
 
-def _diverse(score: np.ndarray, tip: np.ndarray, width: int) -> np.ndarray:
-    """Best first, and few of those that end in the same place."""
+def _diverse(score: np.ndarray, seen: np.ndarray, width: int) -> np.ndarray:
+    """Best first, and few of those that pass through the same place and end in the same place."""
     order = np.argsort(-score, kind="stable")
     order = order[np.isfinite(score[order])][: 40 * width]
-    cell = np.floor(tip[order] / 0.6).astype(np.int64)
+    cell = np.floor(seen[order] / _CELLS).astype(np.int64)
     _, group = np.unique(cell, axis=0, return_inverse=True)
     group = group.reshape(-1)
     by_group = np.argsort(group, kind="stable")
@@ -112,7 +114,7 @@ def _continue(
     drawn: np.ndarray,
     residue: int,
     found: np.ndarray,
-    tip: np.ndarray,
+    seen: np.ndarray,
 ) -> None:
     n = len(chain.beta)
     places = np.empty((3 * n + 6, 3))
@@ -129,7 +131,8 @@ def _continue(
                     chain.angle[first + t - 3],
                     drawn[parent, child, t],
                 )
-            tip[parent, child] = places[first + 2]
+            seen[parent, child, :3] = places[first + 2]
+            seen[parent, child, 3:] = places[3 * ((residue + 1) // 2) + 4]
             d = places[first + 2] - chain.target[1]
             left = np.sqrt((d * d).sum())
             if left > _LONGEST * (n - 1 - residue) + 1.5:

@@ -16,11 +16,10 @@ one does not keep detailed balance.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from unstill.errors import InputError
-from unstill.guidance.moves.closure import CLOSED, build
 from unstill.guidance.moves.lifted import Lifted
 from unstill.guidance.moves.loop_chain import LoopChain, loop_chain
 from unstill.guidance.moves.loop_growth import LoopSettings, grow, settle
@@ -32,7 +31,6 @@ from unstill.guidance.moves.turns import Proposals
 from unstill.shapes import Float, Int
 from unstill.validation.ramachandran import KINDS, backbone_density
 
-SHORTEST, LONGEST = 2, 20
 _N_SAMPLES = 6000
 _MARGIN = 4.0
 _FARTHEST = 18.0
@@ -68,9 +66,10 @@ def propose_loops(
     rng: np.random.Generator,
     *,
     n_candidates: int = 8,
-    width: int = 500,
+    n_starts: int = 2,
+    width: int = 600,
     children: int = 100,
-    n_steps: int = 600,
+    n_steps: int = 400,
 ) -> LoopCandidates:
     """Propose other places for a loop of one member; the scene is left as it was.
 
@@ -89,10 +88,12 @@ def propose_loops(
         Random numbers.
     n_candidates
         At most so many, all different.
+    n_starts
+        Times that loops are grown.
     width, children
         Of the growth: partial loops that are kept, and continuations of each.
     n_steps
-        Of the annealing of each closed loop.
+        Of the annealing of each closed loop; the best are annealed again.
 
     Raises
     ------
@@ -100,14 +101,15 @@ def propose_loops(
         If the residues are not a stretch of main chain between two others.
     """
     loop = loop_chain(graph, scene.contacts.places[member], first, last)
+    move = RotamerMove(graph, tries=80, residues=np.unique(graph.number[loop.atoms]).tolist())
     lifted = Lifted(scene, loop.atoms)
     try:
         lifted.leave(_explained(graph, lifted))
-        chosen = _main_chains(scene, graph, member, lifted, loop, rng, width, children, n_steps)
+        grid = _grid(scene, graph, member, lifted, loop)
+        chosen = _main_chains(grid, loop, rng, _Effort(n_starts, width, children, n_steps))
         found, scores = [], []
         for places in chosen[: 2 * n_candidates]:
-            bare = loop.atoms_at(places)
-            coord = _with_side_chains(scene, graph, member, lifted, bare, rng)
+            coord = _with_side_chains(scene, move, member, lifted, loop.atoms_at(places), rng)
             linear, square = lifted.loss(member, coord)
             found.append(coord)
             scores.append(linear**2 / (4 * square) if square > 0 and linear < 0 else 0.0)
@@ -133,49 +135,78 @@ def _explained(graph: ResidueGraph, lifted: Lifted) -> float:
 _SURE = 0.2
 
 
+class _Effort(NamedTuple):
+    n_starts: int
+    width: int
+    children: int
+    n_steps: int
+
+
 def _main_chains(
-    scene: Scene,
-    graph: ResidueGraph,
-    member: int,
-    lifted: Lifted,
-    loop: LoopChain,
-    rng: np.random.Generator,
-    width: int,
-    children: int,
-    n_steps: int,
+    grid: ProbeGrid, loop: LoopChain, rng: np.random.Generator, effort: _Effort
 ) -> list[np.ndarray]:
     """Closed main chains, all different, the best first."""
-    grid = _grid(scene, graph, member, lifted, loop)
     samples = np.stack([_samples(kind, rng) for kind in loop.kind])
     settings = LoopSettings(ramachandran_odds(), loop.kind, loop.torsions[1::3].copy())
-    grown, _ = grow(
-        loop.chain, grid, loop.torsions, samples, rng, width=width, children=children
-    )
     closed = []
-    for torsions in grown[:_SETTLED]:
-        places = np.empty((3 + len(torsions), 3))
-        score = settle(
+    for _ in range(effort.n_starts):
+        grown, _ = grow(
             loop.chain,
             grid,
-            settings,
-            torsions,
-            places,
-            rng.standard_normal((n_steps, 4)),
-            rng.integers(-2, len(torsions) - 1, n_steps).clip(0),
-            np.log1p(-rng.random(n_steps)),
-            1.0,
+            loop.torsions,
+            samples,
+            rng,
+            width=effort.width,
+            children=effort.children,
         )
-        if np.isfinite(score):
-            closed.append((score, places))
-    closed.sort(key=lambda one: -one[0])
-    different: list[np.ndarray] = []
-    for _, places in closed:
-        if all(np.sqrt(((places - other) ** 2).sum(1).mean()) > _ALIKE for other in different):
-            different.append(places)
+        closed += [
+            _settled(grid, loop, settings, torsions, rng, effort.n_steps, 1.0)
+            for torsions in grown[: _SETTLED // effort.n_starts]
+        ]
+    again = [
+        _settled(grid, loop, settings, torsions, rng, 2 * effort.n_steps, 0.3)
+        for _, torsions, _ in _different(closed)[:_AGAIN]
+    ]
+    return [places for _, _, places in _different(again)]
+
+
+_SETTLED, _AGAIN = 80, 16
+_Closed = tuple[float, np.ndarray, np.ndarray]
+
+
+def _settled(
+    grid: ProbeGrid,
+    loop: LoopChain,
+    settings: LoopSettings,
+    torsions: np.ndarray,
+    rng: np.random.Generator,
+    n_steps: int,
+    hottest: float,
+) -> _Closed:
+    """Score, torsions and main chain of an annealed loop."""
+    settled, places = torsions.copy(), np.empty((3 + len(torsions), 3))
+    score = settle(
+        loop.chain,
+        grid,
+        settings,
+        settled,
+        places,
+        rng.standard_normal((n_steps, 4)),
+        rng.integers(-2, len(torsions) - 1, n_steps).clip(0),
+        np.log1p(-rng.random(n_steps)),
+        hottest,
+    )
+    return float(score), settled, places
+
+
+def _different(closed: list[_Closed]) -> list[_Closed]:
+    """Loops that closed and are not alike, the best first."""
+    different: list[_Closed] = []
+    for one in sorted(closed, key=lambda one: -one[0]):
+        apart = [np.sqrt(((one[2] - other[2]) ** 2).sum(1).mean()) for *_, other in different]
+        if np.isfinite(one[0]) and all(distance > _ALIKE for distance in apart):
+            different.append(one)
     return different
-
-
-_SETTLED = 80
 
 
 def _grid(
@@ -220,15 +251,13 @@ def ramachandran_odds() -> np.ndarray:
 
 def _with_side_chains(
     scene: Scene,
-    graph: ResidueGraph,
+    move: RotamerMove,
     member: int,
     lifted: Lifted,
     coord: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Turn the side chains of a loop to their best rotamers; the loop is lifted again."""
-    residues = np.unique(graph.number[lifted.atoms])
-    move = RotamerMove(graph, tries=80, residues=residues.tolist())
     lifted.put(member, coord)
     if move.side_chains.units:
         for temperature in (1.0, 0.0, 0.0):
