@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -195,7 +196,7 @@ def _peptide(graph: ResidueGraph, before: int, after: int) -> Turn:
 
 def _backrub(graph: ResidueGraph, path: list[int]) -> tuple[Unit, tuple[float, float]]:
     ends = graph.residues[path[0]]["CA"], graph.residues[path[-1]]["CA"]
-    peptides = [_peptide(graph, *pair) for pair in zip(path, path[1:], strict=False)]
+    peptides = [_peptide(graph, *pair) for pair in pairwise(path)]
     moved = {atom for peptide in peptides for atom in peptide.moved}
     for number in path[1:-1]:
         moved |= set(graph.residues[number].atom.values())

@@ -111,11 +111,13 @@ def in_frame(a: np.ndarray, b: np.ndarray, c: np.ndarray, local: np.ndarray) -> 
     z = np.cross(a - b, x)
     z = z / np.sqrt((z * z).sum())
     y = np.cross(z, x)
-    return b + local[0] * x + local[1] * y + local[2] * z
+    found: np.ndarray = b + local[0] * x + local[1] * y + local[2] * z
+    return found
 
 
-def frame_coordinates(a: np.ndarray, b: np.ndarray, c: np.ndarray, place: Coord) -> Coord:
-    """Coordinates in the frame of :func:`in_frame` from places, ``(n, 3)``."""
+def frame_coordinates(frame: Coord, place: Coord) -> Coord:
+    """Return coordinates in the frame of :func:`in_frame`, of three atoms, from places."""
+    a, b, c = frame
     x = (c - b) / np.linalg.norm(c - b)
     z = np.cross(a - b, x)
     z /= np.linalg.norm(z)
@@ -161,7 +163,7 @@ def close(chain: Chain, torsions: np.ndarray, places: np.ndarray) -> float:
         torsions += step
         build(chain, torsions, places, 0, n + 3)
         gap = _gap(chain, places)
-    return gap
+    return float(gap)
 
 
 @kernel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -96,10 +97,10 @@ def loop_chain(graph: ResidueGraph, coord: Coord, first: int, last: int) -> Loop
     cosine /= np.linalg.norm(back[1:], axis=1) * np.linalg.norm(ahead, axis=1)
     atoms, frame, local = _riders(graph, coord, path, places)
     names = [residue.name for residue in residues]
-    kind = np.array([backbone_kind(*pair) for pair in zip(names[1:-1], names[2:], strict=True)])
+    kind = np.array([backbone_kind(*pair) for pair in pairwise(names[1:])])
     oxygen = np.array(
         [
-            frame_coordinates(*places[3 * r + 1 : 3 * r + 4], coord[None, residue["O"]])[0]
+            frame_coordinates(places[3 * r + 1 : 3 * r + 4], coord[None, residue["O"]])[0]
             for r, residue in enumerate(residues[:-1])
         ]
     )
@@ -107,7 +108,7 @@ def loop_chain(graph: ResidueGraph, coord: Coord, first: int, last: int) -> Loop
     has_beta = np.array(["CB" in residue.atom for residue in residues[1:-1]])
     for r in np.flatnonzero(has_beta):
         of = coord[None, residues[r + 1]["CB"]]
-        beta[r] = frame_coordinates(*places[3 * r + 3 : 3 * r + 6], of)[0]
+        beta[r] = frame_coordinates(places[3 * r + 3 : 3 * r + 6], of)[0]
     return LoopChain(
         Chain(
             places[:3].copy(),
@@ -151,7 +152,7 @@ def _path(graph: ResidueGraph, first: int, last: int) -> list[int]:
         raise InputError(
             "a loop is a stretch of main chain between two residues of the same chain",
             found=f"residues {first} to {last} of the model, of which {len(path) - 2} are joined",
-            fix=f"name {_SHORTEST} to {_LONGEST} residues without a gap, not at the end of a chain",
+            fix=f"name {_SHORTEST} to {_LONGEST} residues without a gap, not at an end",
         )
     return path
 
@@ -173,7 +174,7 @@ def _riders(
                 frames.append([k, k + 1, k + 2])
     local = np.array(
         [
-            frame_coordinates(*places[frame], coord[None, atom])[0]
+            frame_coordinates(places[frame], coord[None, atom])[0]
             for atom, frame in zip(atoms, frames, strict=True)
         ]
     )

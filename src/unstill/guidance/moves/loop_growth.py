@@ -149,7 +149,7 @@ def _continue(
 def _atom(grid: ProbeGrid, place: np.ndarray, weight: float) -> float:
     x, y, z = place
     wanted = min(value_at(grid, grid.wanted, x, y, z), _ENOUGH)
-    return weight * wanted - _CLASH * min(value_at(grid, grid.repelled, x, y, z), _WORST)
+    return float(weight * wanted - _CLASH * min(value_at(grid, grid.repelled, x, y, z), _WORST))
 
 
 @kernel
@@ -175,7 +175,7 @@ def residue_score(chain: Chain, grid: ProbeGrid, places: np.ndarray, residue: in
         d = oxygen - places[other]
         if (d * d).sum() < _TOO_NEAR * _TOO_NEAR:
             total -= _SELF_CLASH
-    return total
+    return float(total)
 
 
 @kernel
@@ -195,7 +195,7 @@ def loop_score(
     for bond in range(len(settings.omega)):
         off = torsions[3 * bond + 1] - settings.omega[bond]
         total -= 0.5 * (off / _OMEGA) ** 2
-    return total
+    return float(total)
 
 
 @kernel
@@ -240,4 +240,4 @@ def settle(
                 best_torsions[:] = current
     torsions[:] = best_torsions
     close(chain, torsions, places)
-    return best
+    return float(best)

@@ -145,7 +145,7 @@ class _Effort(NamedTuple):
 def _main_chains(
     grid: ProbeGrid, loop: LoopChain, rng: np.random.Generator, effort: _Effort
 ) -> list[np.ndarray]:
-    """Closed main chains, all different, the best first."""
+    """Return closed main chains, all different, the best first."""
     samples = np.stack([_samples(kind, rng) for kind in loop.kind])
     settings = LoopSettings(ramachandran_odds(), loop.kind, loop.torsions[1::3].copy())
     closed = []

@@ -190,7 +190,7 @@ class WaterMove:
         return synthesis.density(synthesis.of_cell(f))
 
     def _difference(self, left: DensityResidual, sites: WaterSites) -> tuple[np.ndarray, float]:
-        """What ensemble and waters leave of the map, on its own scale, and its spread."""
+        """Calculate what ensemble and waters leave, on the scale of the map, and its spread."""
         difference = -left.values - left.scale * self.density(left, sites) * left.mask
         difference[left.mask] -= difference[left.mask].mean()
         return difference, float(max(difference[left.mask].std(), 1e-12))
