@@ -35,7 +35,7 @@ _SPRING = 100.0
 
 @dataclass(frozen=True, eq=False)
 class BackrubMove:
-    """Metropolis over backrubs of 1 to 3 residues.
+    """Metropolis over backrubs of one or two residues (by ``spans``, of more).
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class BackrubMove:
     graph: ResidueGraph
     tries: int = 1
     turn: float = 8.0
-    spans: Sequence[int] = (2, 3, 4)
+    spans: Sequence[int] = (2, 3)
 
     def __post_init__(self) -> None:
         _check(self.tries, self.turn)

@@ -101,7 +101,9 @@ def propose_loops(
         If the residues are not a stretch of main chain between two others.
     """
     loop = loop_chain(graph, scene.contacts.places[member], first, last)
-    move = RotamerMove(graph, tries=80, residues=np.unique(graph.number[loop.atoms]).tolist())
+    # The first atom is of the residue before the loop, whose side chain stays.
+    own = np.unique(graph.number[loop.atoms[1:]]).tolist()
+    move = RotamerMove(graph, tries=80, residues=own)
     lifted = Lifted(scene, loop.atoms)
     try:
         lifted.leave(_explained(graph, lifted))
