@@ -78,7 +78,10 @@ def classify_backbone(ensemble: Ensemble) -> Ramachandran:
     """
     found = backbone_torsions(ensemble)
     kind = np.array(
-        [_kind(own, after) for own, after in zip(found.res_name, found.next_name, strict=True)],
+        [
+            backbone_kind(own, after)
+            for own, after in zip(found.res_name, found.next_name, strict=True)
+        ],
         dtype=int,
     )
     return Ramachandran(found, kind, classify_angles(found.phi, found.psi, kind))
@@ -114,7 +117,26 @@ def classify_angles(
     return verdict
 
 
-def _kind(res_name: str, next_name: str) -> int:
+def backbone_density(kind: str) -> Float[np.ndarray, "phi psi"]:
+    """Return the smoothed density of φ, ψ of a kind: bins of equal size from −180°.
+
+    Parameters
+    ----------
+    kind
+        One of ``KINDS``.
+
+    Returns
+    -------
+    density
+        Of sum 1.
+    """
+    density = _regions(kind)[0]
+    share: np.ndarray = density / density.sum()
+    return share
+
+
+def backbone_kind(res_name: str, next_name: str) -> int:
+    """Return the number in ``KINDS`` of a residue before another."""
     if res_name in ("GLY", "PRO"):
         return 1 if res_name == "GLY" else 2
     return 3 if next_name == "PRO" else 0

@@ -37,7 +37,7 @@ class Pool(NamedTuple):
 
     Node 2(member n + atom) is the old place, taken away; the next node is the new one.
     ``head``, ``following`` as in :class:`.contacts.Contacts`; ``used`` whether an atom moved;
-    ``place``, ``covered`` of nodes.
+    ``place``, ``covered``, ``factor`` (1, less for what is there in part) of nodes.
     """
 
     head: np.ndarray
@@ -45,6 +45,7 @@ class Pool(NamedTuple):
     used: np.ndarray
     place: np.ndarray
     covered: np.ndarray
+    factor: np.ndarray
     origin: np.ndarray
     counts: np.ndarray
 
@@ -61,6 +62,7 @@ def empty_pool(contacts: Contacts) -> Pool:
         np.zeros(n_nodes, dtype=np.bool_),
         np.zeros((n_nodes, 3)),
         np.zeros(n_nodes),
+        np.ones(n_nodes),
         contacts.origin,
         counts,
     )
@@ -124,7 +126,7 @@ def _know(
     for i in range(len(atoms)):
         x, y, z = contacts.places[member, atoms[i]]
         known[0, i] = repulsion_at(contacts, member, atoms[i], x, y, z, mark)
-        known[1, i] = _gradient(density, pool, atoms[i], x, y, z)
+        known[1, i] = gradient_now(density, pool, atoms[i], x, y, z)
 
 
 @kernel
@@ -157,7 +159,7 @@ def _outer(
             x, y, z = new[i]
             energy += repulsion_at(contacts, member, atoms[i], x, y, z, mark) - known[0, i]
             if density.strength > 0.0:
-                gradient = _gradient(density, pool, atoms[i], x, y, z)
+                gradient = gradient_now(density, pool, atoms[i], x, y, z)
                 energy += amount[atoms[i]] * (gradient - known[1, i])
     if density.strength > 0.0:
         energy += _square(density, amount, atoms, old, new)
@@ -271,8 +273,10 @@ def odds_of(odds: np.ndarray, kind: int, phi: float, psi: float) -> float:
 
 
 @kernel
-def _gradient(density: LocalDensity, pool: Pool, atom: int, x: float, y: float, z: float) -> float:
-    """∂L/∂occupancy of an atom at a place, with all that was accepted since."""
+def gradient_now(
+    density: LocalDensity, pool: Pool, atom: int, x: float, y: float, z: float
+) -> float:
+    """∂L/∂occupancy of an atom at a place (Å), with all that was accepted since."""
     if density.strength <= 0.0:
         return 0.0
     total = gradient_at(density, atom, x, y, z)
@@ -292,7 +296,7 @@ def _gradient(density: LocalDensity, pool: Pool, atom: int, x: float, y: float, 
                     if square < _POOL_CELL * _POOL_CELL:
                         whose = node // 2
                         other = whose % n_atoms
-                        share = density.amount[whose // n_atoms, other]
+                        share = density.amount[whose // n_atoms, other] * pool.factor[node]
                         share *= np.sqrt(pool.covered[node])
                         share *= pair_overlap(density, atom, other, square)
                         pairs += share if node % 2 else -share
@@ -353,29 +357,37 @@ def _note(
     """Write an atom's old place down, once, and its new place."""
     first = 2 * (member * density.amount.shape[1] + atom)
     if not pool.used[first]:
-        _put(pool, density, first, old)
-    _put(pool, density, first + 1, new)
+        put_node(pool, density, first, old)
+    put_node(pool, density, first + 1, new)
 
 
 @kernel
-def _put(pool: Pool, density: LocalDensity, node: int, place: np.ndarray) -> None:
-    n2, n3 = pool.counts[1], pool.counts[2]
+def put_node(pool: Pool, density: LocalDensity, node: int, place: np.ndarray) -> None:
+    """Put a node at a place (Å), wherever it was."""
     if pool.used[node]:
-        x, y, z = pool.place[node]
-        i, j, k = _pool_cell(pool, x, y, z)
-        cell = (i * n2 + j) * n3 + k
-        here = pool.head[cell]
-        if here == node:
-            pool.head[cell] = pool.following[node]
-        else:
-            while pool.following[here] != node:
-                here = pool.following[here]
-            pool.following[here] = pool.following[node]
+        take_node(pool, node)
     x, y, z = place
     i, j, k = _pool_cell(pool, x, y, z)
-    cell = (i * n2 + j) * n3 + k
+    cell = (i * pool.counts[1] + j) * pool.counts[2] + k
     pool.place[node] = place
     pool.covered[node] = coverage_at(density, x, y, z)
+    pool.factor[node] = 1.0
     pool.following[node] = pool.head[cell]
     pool.head[cell] = node
     pool.used[node] = True
+
+
+@kernel
+def take_node(pool: Pool, node: int) -> None:
+    """Take a node out."""
+    x, y, z = pool.place[node]
+    i, j, k = _pool_cell(pool, x, y, z)
+    cell = (i * pool.counts[1] + j) * pool.counts[2] + k
+    here = pool.head[cell]
+    if here == node:
+        pool.head[cell] = pool.following[node]
+    else:
+        while pool.following[here] != node:
+            here = pool.following[here]
+        pool.following[here] = pool.following[node]
+    pool.used[node] = False
