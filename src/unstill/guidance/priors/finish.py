@@ -73,13 +73,13 @@ class Finish:
             Hydrogens are put on anew in each.
         """
         n = coord.shape[1]
+        start = _single(self._model.atoms)
         for _ in range(n_rounds):
-            members = _single(self._model.atoms).replace(
-                coord=coord, weights=np.full(len(coord), 1 / len(coord))
-            )
-            ridden = add_riding_hydrogens(members).coord[:, self._order]
-            # Atoms that stand still do so at the start of guidance, hydrogens where they ride.
-            relaxed = self._prior.denoise(ridden, sigma)
+            # The first member decides which hydrogens there are: it is the start, every time.
+            members = np.concatenate([start.coord, coord])
+            even = np.full(len(members), 1 / len(members))
+            ridden = add_riding_hydrogens(start.replace(coord=members, weights=even))
+            relaxed = self._prior.denoise(ridden.coord[1:, self._order], sigma)
             back = np.empty_like(relaxed)
             back[:, self._order] = relaxed
             coord = back[:, :n]

@@ -85,8 +85,13 @@ def judge(model: GuidedModel, data: DensityObservable, state: EnsembleState) -> 
 
 def clashscore(ensemble: Ensemble) -> float:
     """Clashes per thousand atoms, mean over members by weight, with riding hydrogens."""
-    found = find_clashes(add_riding_hydrogens(ensemble))
-    return float(found.score @ ensemble.weights)
+    return float(clashes_of(ensemble) @ ensemble.weights)
+
+
+def clashes_of(ensemble: Ensemble) -> Float[np.ndarray, " n_members"]:
+    """Clashes per thousand atoms of every member, with riding hydrogens."""
+    found: np.ndarray = find_clashes(add_riding_hydrogens(ensemble)).score
+    return found
 
 
 def densities(data: DensityObservable, state: EnsembleState) -> tuple[DensityMap, DensityMap]:
