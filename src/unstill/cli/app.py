@@ -29,6 +29,7 @@ VERBS: dict[str, str] = {
     "enrich": "unstill.cli.enrich",
     "density": "unstill.cli.density",
     "guide": "unstill.cli.guide",
+    "benchmark": "unstill.cli.benchmark",
     "predictor": "unstill.cli.predictor",
     "map": "unstill.cli.map",
     "convert": "unstill.cli.convert",

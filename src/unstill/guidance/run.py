@@ -21,7 +21,7 @@ from unstill.guidance.moves.scene import Move
 from unstill.guidance.moves.side_chains import RotamerMove
 from unstill.guidance.observables.density import DensityObservable
 from unstill.guidance.populations import DensityPopulations
-from unstill.guidance.priors.finish import Finish
+from unstill.guidance.priors.finish import Finish, Staged
 from unstill.guidance.priors.geometry import GeometryPrior, fold_springs
 from unstill.guidance.protocols import Denoiser, EnsembleState, Prior, Stepping
 from unstill.guidance.refine_b import refine_b
@@ -144,7 +144,8 @@ def guide_to_density(
         Members, weights and B (Å²) at the end.
     """
     built_in = geometry_prior(model)
-    prior = built_in if prior is None else prior
+    finish = Finish(model)
+    prior = Staged(built_in, finish) if prior is None else prior
     if moves is None:
         graph = ResidueGraph(model.atoms)
         moving = np.unique(graph.number[model.movable])
@@ -156,7 +157,7 @@ def guide_to_density(
     levels = karras_levels(options.sigma_max, options.sigma_min, options.n_levels)
     steering = Steering(data, options.strength, d_min=data.d_min, b_factor=model.b_factor)
     if options.guide == "fk":
-        return _steered(model, prior, steering, levels, options, rng)
+        return _steered(model, prior, finish, steering, levels, options, rng)
 
     def guiding(walk: Walk) -> Denoiser:
         now = replace(steering, weights=walk.weights, b_factor=walk.b_factor)
@@ -172,12 +173,12 @@ def guide_to_density(
             prior.sample_init(options.n_members, options.sigma_max, rng), model.b_factor, rng
         )
     walk = anneal(sampler, guiding, start, on_level=on_level)
-    return _settled(model, built_in, steering, walk.state, options)
+    return _settled(model, finish, steering, walk.state, options)
 
 
 def _settled(
     model: GuidedModel,
-    prior: GeometryPrior,
+    finish: Finish,
     steering: Steering,
     state: EnsembleState,
     options: RunOptions,
@@ -185,8 +186,7 @@ def _settled(
     """Weights and B at the end, and coordinates that keep to chemistry."""
     data = steering.observable
     assert isinstance(data, DensityObservable)
-    finish = Finish(model)
-    coord = finish.relax(prior.denoise(state.coord, SHRINKING), _ROOM)
+    coord = finish.relax(state.coord, _ROOM)
     if steering.strength == 0:
         return replace(state, coord=coord)
     for _ in range(_LOOKS):
@@ -211,6 +211,7 @@ def _settled(
 def _steered(
     model: GuidedModel,
     prior: Prior,
+    finish: Finish,
     steering: Steering,
     levels: np.ndarray,
     options: RunOptions,
@@ -224,4 +225,4 @@ def _steered(
     best = int(np.argmax(found.weights))
     weights = np.full(options.n_members, 1 / options.n_members)
     state = EnsembleState(found.coord[best], weights, model.b_factor)
-    return _settled(model, geometry_prior(model), steering, state, options)
+    return _settled(model, finish, steering, state, options)

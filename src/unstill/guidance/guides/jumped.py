@@ -44,7 +44,7 @@ class Jumped:
     steering: Steering
     rng: np.random.Generator
     highest: float = 0.8
-    lowest: float = 0.08
+    lowest: float = 0.15
     softness: float = 0.5
 
     def denoise(self, x: Coords, sigma: float) -> Coords:

@@ -7,6 +7,8 @@ stay staggered), and the heavy atoms make room for them.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from unstill.chemistry.restraints import build_restraints
@@ -84,6 +86,39 @@ class Finish:
             back[:, self._order] = relaxed
             coord = back[:, :n]
         return coord
+
+
+@dataclass(frozen=True, eq=False)
+class Staged:
+    """The geometry prior, with explicit hydrogens where places are certain enough for them.
+
+    Parameters
+    ----------
+    prior
+        Of the heavy atoms.
+    finish
+        Of the same atoms.
+    below
+        Noise level (Å) from which hydrogens are put on.
+    """
+
+    prior: GeometryPrior
+    finish: Finish
+    below: float = 0.3
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms."""
+        return self.prior.n_atoms
+
+    def sample_init(self, n_members: int, sigma: float, rng: np.random.Generator) -> Coords:
+        """Return copies of the reference with noise of s.d. ``sigma`` (Å) where atoms move."""
+        return self.prior.sample_init(n_members, sigma, rng)
+
+    def denoise(self, x: Coords, sigma: float) -> Coords:
+        """Nearest coordinates that chemistry allows, for noise of s.d. ``sigma`` (Å)."""
+        clean = self.prior.denoise(x, sigma)
+        return self.finish.relax(clean, sigma, 1) if sigma <= self.below else clean
 
 
 def _single(atoms: Ensemble) -> Ensemble:
