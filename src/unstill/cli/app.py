@@ -28,6 +28,7 @@ VERBS: dict[str, str] = {
     "weigh": "unstill.cli.weigh",
     "enrich": "unstill.cli.enrich",
     "density": "unstill.cli.density",
+    "validate": "unstill.cli.validate",
     "predictor": "unstill.cli.predictor",
     "map": "unstill.cli.map",
     "convert": "unstill.cli.convert",
