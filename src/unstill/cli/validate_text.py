@@ -50,9 +50,10 @@ def _overview(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
             f"{summary['n_ramachandran']} residues",
         ),
         (
-            "side chains off staggered",
-            _percent(summary["side_chains_off_staggered"]),
-            "a χ more than 30° from −60°, 60°, 180°",
+            "rotamers",
+            f"{_percent(summary['rotamers_favoured'])} favoured",
+            f"{_percent(summary['rotamer_outliers'])} outliers, of {summary['n_rotamers']} side "
+            "chains",
         ),
         ("RMSF", f"{_number(summary['spread']['rmsf_mean'], 2)} Å", "mean of the residues"),
     ]
@@ -87,7 +88,7 @@ def _overview(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
 def _members(members: list[dict[str, Any]]) -> list[str]:
     shown = members if len(members) <= _MEMBERS else members[:_MEMBERS]
     lines = _table(
-        ("member", "weight", "clashscore", "Rama favoured", "outliers", "off staggered"),
+        ("member", "weight", "clashscore", "Rama favoured", "outliers", "rotamer outliers"),
         [
             (
                 str(one["member"]),
@@ -95,7 +96,7 @@ def _members(members: list[dict[str, Any]]) -> list[str]:
                 _number(one["clashscore"], 1),
                 _percent(one["ramachandran_favoured"]),
                 _percent(one["ramachandran_outliers"]),
-                _percent(one["side_chains_off_staggered"]),
+                _percent(one["rotamer_outliers"]),
             )
             for one in shown
         ],
@@ -107,7 +108,15 @@ def _members(members: list[dict[str, Any]]) -> list[str]:
 
 def _states(states: list[dict[str, Any]]) -> list[str]:
     return _table(
-        ("altloc", "atoms", "occupancy", "clashscore", "Rama favoured", "off staggered", "RSCC"),
+        (
+            "altloc",
+            "atoms",
+            "occupancy",
+            "clashscore",
+            "Rama favoured",
+            "rotamer outliers",
+            "RSCC",
+        ),
         [
             (
                 one["altloc"],
@@ -115,7 +124,7 @@ def _states(states: list[dict[str, Any]]) -> list[str]:
                 _number(one["occupancy"], 2),
                 _number(one["clashscore"], 1),
                 _percent(one["ramachandran_favoured"]),
-                _percent(one["side_chains_off_staggered"]),
+                _percent(one["rotamer_outliers"]),
                 _number(one["rscc"], 3),
             )
             for one in states

@@ -18,6 +18,7 @@ from unstill.validation.ramachandran import Ramachandran, classify_backbone
 from unstill.validation.residue_rmsf import residue_rmsf
 from unstill.validation.residue_table import ResidueTable, residue_table
 from unstill.validation.riding_hydrogens import add_riding_hydrogens
+from unstill.validation.rotamer_outliers import Rotamers, classify_side_chains
 from unstill.validation.rotamers import SideChains, side_chain_torsions
 
 
@@ -35,7 +36,7 @@ class ModelScores:
         ``(n_residues,)`` those that the scores are of.
     clashes
         Of the whole model.
-    ramachandran, side_chains
+    ramachandran, side_chains, rotamers
         Of the whole model; ``backbone_chosen`` and ``side_chain_chosen`` tell which rows count.
     rmsf
         ``(n_residues,)`` Å.
@@ -47,6 +48,7 @@ class ModelScores:
     clashes: Clashes
     ramachandran: Ramachandran
     side_chains: SideChains
+    rotamers: Rotamers
     rmsf: Float[np.ndarray, " n_residues"]
 
     @property
@@ -102,6 +104,21 @@ class ModelScores:
         with_torsion = self.side_chain_chosen & np.isfinite(self.side_chains.deviation).any((0, 2))
         return _share(self.side_chains.eclipsed[:, with_torsion])
 
+    @property
+    def rotamer_chosen(self) -> Bool[np.ndarray, " n"]:
+        """Side chains that count and have rotamers."""
+        return self.side_chain_chosen & self.rotamers.judged
+
+    @property
+    def rotamer_outliers(self) -> Float[np.ndarray, " n_members"]:
+        """Share of rotamer outliers; NaN without side chains that have rotamers."""
+        return _share(self.rotamers.verdict[:, self.rotamer_chosen] == 0)
+
+    @property
+    def rotamers_favoured(self) -> Float[np.ndarray, " n_members"]:
+        """Share of favoured rotamers; NaN without side chains that have rotamers."""
+        return _share(self.rotamers.verdict[:, self.rotamer_chosen] == 2)
+
     def mean(self, values: Float[np.ndarray, " n_members"]) -> float:
         """Mean over members by weight."""
         held = self.weights > 0
@@ -152,6 +169,7 @@ def score_model(
     own = residue_table(ensemble)
     wanted = {own.key(row) for row in np.unique(own.of_atom[chosen_atoms]).tolist()}
     residues = residue_table(model)
+    chains = side_chain_torsions(model)
     chosen = np.array([residues.key(row) in wanted for row in range(residues.n)], dtype=bool)
     return ModelScores(
         model,
@@ -159,7 +177,8 @@ def score_model(
         chosen,
         find_clashes(model),
         classify_backbone(model),
-        side_chain_torsions(model),
+        chains,
+        classify_side_chains(chains),
         residue_rmsf(model, residues),
     )
 

@@ -10,7 +10,6 @@ from unstill.shapes import Float
 from unstill.validation.model_scores import ModelScores
 from unstill.validation.ramachandran import CLASSES
 from unstill.validation.residue_table import atom_label
-from unstill.validation.rotamers import ECLIPSED
 
 LOW_RSCC = 0.8
 """Correlation with the map below which a residue is listed."""
@@ -66,7 +65,7 @@ def worst_residues(
     """List residues with a problem, the gravest first.
 
     Gravity is 1 for a Ramachandran outlier and for a clash of 0.9 Å or more, 0.5 for other
-    clashes and for a side chain off its staggered places, and 2 (1 − RSCC/0.8) in the map,
+    clashes and for a rotamer outlier, and 2 (1 − RSCC/0.8) in the map,
     each times the weight of the members that have it; clashes of a residue count together.
 
     Parameters
@@ -125,17 +124,17 @@ def _backbones(scores: ModelScores, found: dict[int, _Found]) -> None:
 
 
 def _side_chains(scores: ModelScores, found: dict[int, _Found]) -> None:
-    chains = scores.side_chains
-    share = scores.weights @ chains.eclipsed
+    chains, rotamers = scores.side_chains, scores.rotamers
+    outlier = rotamers.verdict == 0
+    share = scores.weights @ outlier
     for number in np.flatnonzero(share > 0).tolist():
         row = int(scores.residues.of_atom[chains.atom[number]])
-        member = int(np.argmax(chains.eclipsed[:, number]))
-        off = np.nan_to_num(chains.deviation[member, number])
-        which = int(np.argmax(off))
+        member = int(np.argmax(outlier[:, number]))
+        chi = chains.chi[member, number]
+        angles = ", ".join(f"{angle:.0f}°" for angle in chi[np.isfinite(chi)].tolist())
         text = (
-            f"χ{which + 1}{_of(chains.altloc[number])} {off[which]:.0f}° off staggered"
-            if off[which] > ECLIPSED
-            else f"side chain{_of(chains.altloc[number])}"
+            f"rotamer outlier{_of(chains.altloc[number])} (χ {angles}; nearest "
+            f"{rotamers.name[member][number]})"
         )
         text += _share(scores, share[number])
         found.setdefault(row, _Found()).add(0.5 * float(share[number]), text)

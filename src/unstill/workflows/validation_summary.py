@@ -76,6 +76,9 @@ def mean_scores(scores: ModelScores) -> dict[str, Any]:
         "ramachandran_favoured": scores.mean(scores.favoured),
         "ramachandran_allowed": scores.mean(1 - scores.favoured - scores.backbone_outliers),
         "ramachandran_outliers": scores.mean(scores.backbone_outliers),
+        "n_rotamers": int(scores.rotamer_chosen.sum()),
+        "rotamers_favoured": scores.mean(scores.rotamers_favoured),
+        "rotamer_outliers": scores.mean(scores.rotamer_outliers),
         "side_chains_off_staggered": scores.mean(scores.eclipsed),
     }
 
@@ -87,7 +90,7 @@ def member_scores(scores: ModelScores, member: int) -> dict[str, Any]:
         "clashscore": float(scores.clashscore[member]),
         "ramachandran_favoured": float(favoured),
         "ramachandran_outliers": float(outliers),
-        "side_chains_off_staggered": float(scores.eclipsed[member]),
+        "rotamer_outliers": float(scores.rotamer_outliers[member]),
     }
 
 

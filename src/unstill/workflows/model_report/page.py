@@ -112,6 +112,15 @@ def _key_figures(summary: dict[str, Any]) -> KeyFigures:
                 "%",
             )
         )
+    if summary["n_rotamers"]:
+        figures.append(
+            KeyFigure(
+                "Rotamer outliers",
+                number(100 * summary["rotamer_outliers"], 1),
+                f"Of {summary['n_rotamers']} side chains; in good models 0.3 %.",
+                "%",
+            )
+        )
     if "r_work" in summary:
         figures.append(
             KeyFigure(
@@ -231,7 +240,7 @@ def _amplitude_blocks(found: ModelValidation, summary: dict[str, Any]) -> list[B
                     title="R by shell of resolution",
                     ylabel="R",
                     difference=True,
-                ),  # fmt: skip
+                ),
                 "R of the work and of the free reflections by shell.",
                 "Both rise where the data fade. High R at low resolution alone points at the "
                 "solvent; a gap that is wide everywhere is a fit of noise.",
@@ -283,9 +292,9 @@ def _member_blocks(summary: dict[str, Any]) -> list[Block]:
         Column("Member", style="text"),
         Column("Weight"),
         Column("Clashscore"),
-        Column("Favoured", "%"),
-        Column("Outliers", "%"),
-        Column("Off staggered", "%"),
+        Column("Rama favoured", "%"),
+        Column("Rama outliers", "%"),
+        Column("Rotamer outliers", "%"),
     ]
     rows = [
         Row(
@@ -295,7 +304,7 @@ def _member_blocks(summary: dict[str, Any]) -> list[Block]:
                 number(one["clashscore"], 1),
                 number(100 * one["ramachandran_favoured"], 1),
                 number(100 * one["ramachandran_outliers"], 1),
-                number(100 * one["side_chains_off_staggered"], 1),
+                number(100 * one["rotamer_outliers"], 1),
             )
         )
         for one in members[:_MOST_MEMBERS]
@@ -317,8 +326,8 @@ def _state_blocks(summary: dict[str, Any]) -> list[Block]:
         Column("Atoms"),
         Column("Occupancy", "mean"),
         Column("Clashscore"),
-        Column("Favoured", "%"),
-        Column("Off staggered", "%"),
+        Column("Rama favoured", "%"),
+        Column("Rotamer outliers", "%"),
         Column("RSCC"),
     ]
     rows = [
@@ -329,7 +338,7 @@ def _state_blocks(summary: dict[str, Any]) -> list[Block]:
                 number(state["occupancy"], 2),
                 number(state["clashscore"], 1),
                 number(100 * state["ramachandran_favoured"], 1),
-                number(100 * state["side_chains_off_staggered"], 1),
+                number(100 * state["rotamer_outliers"], 1),
                 number(state["rscc"], 3),
             )
         )
@@ -349,8 +358,8 @@ def _method_blocks(found: ModelValidation) -> list[Block]:
         "heavy atoms give unless --keep-hydrogens was set; atoms of different altlocs do not "
         "clash, mates by symmetry are left out.",
         "Ramachandran regions are unstill's own, of 129 498 residues; they differ a little from "
-        "those of MolProbity. Side chains are called off where a torsion between tetrahedral "
-        "atoms is more than 30° from −60°, 60° and 180°; frequencies of rotamers are not judged.",
+        "those of MolProbity. Rotamers are those of Hintze et al. (2016) as a mixture of Gaussians; "
+        "0.3 % of the residues of a kind would be outliers, 98 % favoured. Proline is not judged.",
     ]
     if found.amplitudes is not None and found.map is not None:
         texts.append(
