@@ -11,9 +11,9 @@ where p is lower than at all but 0.3 % of the residues of its kind, and favoured
 than at the lowest 2 %: their shares, and the level of p is found by drawing from the mixture.
 Counts have heavier tails than Gaussians: σ is the tabulated one times 1.3, with which three
 deposited models (1G8A, 2YL0, 6NI6) have as many outliers together as by their headers, from
-MolProbity (5 of 752 side chains); single verdicts differ. Proline has a ring and is not judged; selenomethionine is taken for
-methionine. χ of groups that look alike after half a turn (the last of Asp, Glu, Phe, Tyr) count
-modulo 180°.
+MolProbity (5 of 752 side chains); single verdicts differ. Proline has a ring and is not
+judged; selenomethionine is taken for methionine. χ of groups that look alike after half a turn
+(the last of Asp, Glu, Phe, Tyr) count modulo 180°.
 """
 
 from __future__ import annotations
@@ -57,8 +57,7 @@ class Rotamers:
     @property
     def judged(self) -> Bool[np.ndarray, " n"]:
         """Side chains with all their angles, of a kind that has rotamers."""
-        judged: np.ndarray = (self.verdict >= 0).all(axis=0)
-        return judged
+        return np.asarray((self.verdict >= 0).all(axis=0))
 
 
 def classify_side_chains(chains: SideChains) -> Rotamers:

@@ -358,8 +358,9 @@ def _method_blocks(found: ModelValidation) -> list[Block]:
         "heavy atoms give unless --keep-hydrogens was set; atoms of different altlocs do not "
         "clash, mates by symmetry are left out.",
         "Ramachandran regions are unstill's own, of 129 498 residues; they differ a little from "
-        "those of MolProbity. Rotamers are those of Hintze et al. (2016) as a mixture of Gaussians; "
-        "0.3 % of the residues of a kind would be outliers, 98 % favoured. Proline is not judged.",
+        "those of MolProbity. Rotamers are those of Hintze et al. (2016) as a mixture of "
+        "Gaussians, of whose residues 0.3 % are outliers and 98 % favoured; proline is not "
+        "judged.",
     ]
     if found.amplitudes is not None and found.map is not None:
         texts.append(
