@@ -42,6 +42,7 @@ def validation_text(found: ModelValidation, name: str, *, most: int) -> list[str
 
 def _overview(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
     rows = [
+        *_geometry(summary),
         ("clashscore", _number(summary["clashscore"], 1), "clashes per 1000 atoms"),
         (
             "Ramachandran",
@@ -83,6 +84,28 @@ def _overview(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
             )
         )
     return rows
+
+
+def _geometry(summary: dict[str, Any]) -> list[tuple[str, str, str]]:
+    if "bond_rmsd" not in summary:
+        return []
+    return [
+        (
+            "bonds",
+            f"{_number(summary['bond_rmsd'], 4)} Å rms",
+            f"Z {_number(summary['bond_rmsz'], 2)}",
+        ),
+        (
+            "angles",
+            f"{_number(summary['angle_rmsd'], 2)}° rms",
+            f"Z {_number(summary['angle_rmsz'], 2)}",
+        ),
+        (
+            "chirality flips",
+            f"{summary['chirality_flips']:.3g}",
+            f"planes {_number(summary['plane_rmsd'], 4)} Å rms",
+        ),
+    ]
 
 
 def _members(members: list[dict[str, Any]]) -> list[str]:

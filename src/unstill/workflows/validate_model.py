@@ -18,9 +18,14 @@ from unstill.validation.data_scores import (
     score_amplitudes,
     score_in_map,
 )
+from unstill.validation.geometry_scores import (
+    GeometryScores,
+    RestraintTargets,
+    score_geometry,
+)
 from unstill.validation.model_scores import ModelScores, score_model
 from unstill.validation.residue_scores import ResidueProblems, worst_residues
-from unstill.validation.residue_table import rows_of
+from unstill.validation.residue_table import atom_label, rows_of
 from unstill.validation.spread import Spread, ensemble_spread
 
 
@@ -55,6 +60,8 @@ class ModelValidation:
         Of its coordinates.
     states
         One an altloc label.
+    geometry
+        Bonds, angles, hands and planes; ``None`` without restraints.
     spread
         Over members; ``None`` for a single one.
     amplitudes, map
@@ -66,6 +73,7 @@ class ModelValidation:
     ensemble: Ensemble
     scores: ModelScores
     states: tuple[StateScores, ...]
+    geometry: GeometryScores | None
     spread: Spread | None
     amplitudes: AmplitudeScores | None
     map: MapScores | None
@@ -82,6 +90,7 @@ def validate_model(
     ensemble: Ensemble,
     *,
     selected: Bool[np.ndarray, " n_atoms"] | None = None,
+    restraints: RestraintTargets | None = None,
     amplitudes: Amplitudes | None = None,
     density: DensityMap | None = None,
     d_min: float | None = None,
@@ -96,6 +105,8 @@ def validate_model(
         Members, alternate locations included; members count by weight.
     selected
         ``(n_atoms,)``: only residues with one of these atoms are judged. All by default.
+    restraints
+        Targets of the covalent geometry of these atoms; not judged without.
     amplitudes
         Measured; R is of the whole model.
     density
@@ -116,6 +127,7 @@ def validate_model(
     copies = altloc_copies(ensemble)
     row = rows_of(ensemble, scores.residues)
     chosen = scores.chosen[row]
+    names = [atom_label(ensemble, atom).rpartition("/")[2] for atom in range(ensemble.n_atoms)]
     against = None if amplitudes is None else score_amplitudes(ensemble, amplitudes)
     found = None
     if density is None and against is not None and amplitudes is not None:
@@ -133,14 +145,24 @@ def validate_model(
             selected=chosen,
             electron=electron,
         )
+    geometry = None
+    if restraints is not None:
+        geometry = score_geometry(ensemble.coord, restraints.of_atoms(chosen))
     return ModelValidation(
         ensemble,
         scores,
         tuple(_state(ensemble, copy, selected, keep_hydrogens) for copy in copies),
+        geometry,
         ensemble_spread(ensemble, chosen) if ensemble.n_members > 1 else None,
         against,
         found,
-        tuple(worst_residues(scores, None if found is None else found.residue_rscc)),
+        tuple(
+            worst_residues(
+                scores,
+                None if found is None else found.residue_rscc,
+                None if geometry is None else geometry.problems(ensemble.weights, row, names),
+            )
+        ),
     )
 
 

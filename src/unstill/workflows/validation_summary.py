@@ -27,10 +27,12 @@ def summary_of(found: ModelValidation) -> dict[str, Any]:
         "n_atoms": ensemble.n_atoms,
         "n_residues": int(scores.chosen.sum()),
         **mean_scores(scores),
+        **_geometry(found),
         "spread": _spread(found),
         "members": [
             {"member": number + 1, "weight": float(scores.weights[number])}
             | member_scores(scores, number)
+            | _geometry(found, number)
             for number in range(ensemble.n_members)
         ],
         "states": _states(found),
@@ -103,6 +105,24 @@ def median_rscc(found: ModelValidation) -> float:
     dry = known & ~scores.residues.is_water
     counted = dry if dry.any() else known
     return float(np.median(found.map.residue_rscc[counted])) if counted.any() else float("nan")
+
+
+def _geometry(found: ModelValidation, member: int | None = None) -> dict[str, Any]:
+    """Of one member, or the mean by weight; empty without restraints."""
+    geometry = found.geometry
+    if geometry is None:
+        return {}
+    values = {
+        "bond_rmsd": geometry.bond_rms,
+        "bond_rmsz": geometry.bond_rms_z,
+        "angle_rmsd": geometry.angle_rms,
+        "angle_rmsz": geometry.angle_rms_z,
+        "plane_rmsd": geometry.plane_rms,
+        "chirality_flips": geometry.n_flips.astype(float),
+    }
+    if member is not None:
+        return {name: float(value[member]) for name, value in values.items()}
+    return {name: found.scores.mean(value) for name, value in values.items()}
 
 
 def _spread(found: ModelValidation) -> dict[str, Any]:

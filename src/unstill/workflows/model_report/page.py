@@ -102,6 +102,18 @@ def _key_figures(summary: dict[str, Any]) -> KeyFigures:
             "Overlaps of 0.4 Å or more per thousand atoms; good models have less than 5.",
         )
     ]
+    if "bond_rmsd" in summary:
+        flips = summary["chirality_flips"]
+        figures.append(
+            KeyFigure(
+                "Bonds",
+                number(summary["bond_rmsd"], 4),
+                f"rms of deviations, Z {number(summary['bond_rmsz'], 2)}; angles "
+                f"{number(summary['angle_rmsd'], 2)}°, Z {number(summary['angle_rmsz'], 2)}; "
+                + ("no centre is flipped." if flips == 0 else f"{flips:.3g} centres are flipped."),
+                "Å",
+            )
+        )
     if summary["n_ramachandran"]:
         figures.append(
             KeyFigure(
