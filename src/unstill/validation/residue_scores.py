@@ -162,7 +162,8 @@ def _clashes(scores: ModelScores, found: dict[int, _Found]) -> None:
         name = atom_label(scores.ensemble, own).rpartition("/")[2]
         number = f"{count[row]:.3g}"
         text = f"clash of {size:.2f} Å, {name} with {atom_label(scores.ensemble, other)}"
-        text += f" ({number} in all)" if count[row] > 1 else ""
+        counted = "in all" if len(scores.weights) == 1 else "a member"
+        text += f" ({number} {counted})" if count[row] > 1 else ""
         found.setdefault(row, _Found()).add(float(gravity[row]), text)
 
 

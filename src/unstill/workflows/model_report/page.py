@@ -290,7 +290,7 @@ def _ramachandran_blocks(found: ModelValidation, summary: dict[str, Any]) -> lis
         FigureBlock(
             ramachandran_svg(found.scores, name="rama"),
             f"Backbone torsions of {summary['n_ramachandran']} residue conformers; crosses are "
-            "outliers. Dark regions hold 98 % of the residues of the table, light ones 99.8 %.",
+            "outliers. Inner regions hold 98 % of the residues of the table, outer ones 99.8 %.",
             "Crosses far from every region are errors, or strained residues that the density "
             "must show.",
             panels=True,

@@ -75,7 +75,9 @@ def _dots(axes: Axes, scores: ModelScores, kind: int) -> None:
         markeredgewidth=0, rasterized=many,
     )  # fmt: skip
     axes.plot(phi[~good], psi[~good], "x", color=ACCENT, markersize=6, markeredgewidth=1.6)
-    for row in rows[(~good).any(axis=0)][:_MOST_NAMES].tolist():
+    share = scores.weights[held] @ ~good
+    # Those that most of the ensemble has; names of stray ones would cover the rest.
+    for row in rows[share >= 0.5][:_MOST_NAMES].tolist():
         member = int(held[np.argmin(found.verdict[held, row])])
         x, y = float(found.torsions.phi[member, row]), float(found.torsions.psi[member, row])
         residue = int(scores.residues.of_atom[found.torsions.atom[row]])
