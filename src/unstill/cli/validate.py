@@ -71,6 +71,7 @@ def validate(
         from unstill.cli.validate_text import validation_text
         from unstill.ensembles.selection import atom_mask
         from unstill.io.structure_files import read_structure
+        from unstill.validation.restraint_targets import restraint_targets
         from unstill.workflows.validate_model import validate_model
 
         _check_out(out, [model, *([data] if data else [])])
@@ -91,8 +92,15 @@ def validate(
         amplitudes, density, d_min = None, None, None
         if data is not None:
             amplitudes, density, d_min = _read_data(data, resolution)
+        restraints, unknown = restraint_targets(ensemble)
+        if unknown:
+            verb.warn(
+                f"bonds and angles of {', '.join(unknown)} are not judged: the Chemical "
+                "Component Dictionary does not know them"
+            )
         found = validate_model(
             ensemble,
+            restraints=restraints,
             selected=None if select is None else atom_mask(ensemble.atoms, select),
             amplitudes=amplitudes,
             density=density,

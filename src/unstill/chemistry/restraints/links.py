@@ -242,9 +242,11 @@ def _disulfide(
     found.links.append((a, b))
     # Oxidised glutathione, whose disulfide the dictionary has in one component.
     known = component("GDS")
-    bends = [] if known is None else [
-        v for k, v in known.angles.items() if k[1].startswith("SG") and "CB" in k[0] + k[2]
-    ]
+    bends = (
+        []
+        if known is None
+        else [v for k, v in known.angles.items() if k[1].startswith("SG") and "CB" in k[0] + k[2]]
+    )
     for one, two in ((a, b), (b, a)):
         carbon = tables[residue[one]].get("CB")
         if carbon is not None and bends:

@@ -58,7 +58,9 @@ class Contacts:
         apart_one = {(a, c) for a in range(n) for b in near[a] for c in near[b]}
         apart_two = {(a, d) for a, c in apart_one for d in near[c]}
         # The network joins atoms that may still collide.
-        fixed = {(int(a), int(b)) for a, b in np.concatenate([held[len(held) :], restraints.bonds])}
+        fixed = {
+            (int(a), int(b)) for a, b in np.concatenate([held[len(held) :], restraints.bonds])
+        }
         excluded = bonded | apart_one | fixed
         excluded |= {(int(r[0]), int(r[3])) for r in restraints.planar}
         images = _images(reference, crystal)

@@ -147,9 +147,7 @@ def _sweep(
             y[a, 2] += w[a] * change * dz
 
 
-def _turn_over(
-    y: np.ndarray, w: np.ndarray, chirals: np.ndarray, volumes: np.ndarray
-) -> int:
+def _turn_over(y: np.ndarray, w: np.ndarray, chirals: np.ndarray, volumes: np.ndarray) -> int:
     """Carry inverted centres through the plane of their neighbours; return how many were."""
     n_turned = 0
     for k in range(len(chirals)):
