@@ -21,7 +21,8 @@ def restraint_targets(ensemble: Ensemble) -> tuple[RestraintTargets, tuple[str, 
     Parameters
     ----------
     ensemble
-        Residues in the order of the chain, their atoms in any; an atom that a residue has twice counts once.
+        Residues in the order of the chain, their atoms in any; an atom that a residue has
+        twice counts once.
 
     Returns
     -------
