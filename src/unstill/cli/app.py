@@ -30,6 +30,7 @@ VERBS: dict[str, str] = {
     "density": "unstill.cli.density",
     "guide": "unstill.cli.guide",
     "benchmark": "unstill.cli.benchmark",
+    "validate": "unstill.cli.validate",
     "predictor": "unstill.cli.predictor",
     "map": "unstill.cli.map",
     "convert": "unstill.cli.convert",

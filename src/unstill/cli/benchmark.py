@@ -117,10 +117,11 @@ def guidance(
         )
         verb.output("report", out / "report.html")
         for entry in entries:
+            both = 100 * entry["both_states_1A"]
             verb.say(
-                f"{entry['id']}  strength {entry['strength']:g}: {len(entry['segments'])} segments,"
-                f" RSCC {entry['rscc_median']:.3f}, both states within 1 Å in "
-                f"{100 * entry['both_states_1A']:.0f} %, bonds {entry['bond_rmsd']:.4f} Å, "
+                f"{entry['id']}  strength {entry['strength']:g}: "
+                f"{len(entry['segments'])} segments, RSCC {entry['rscc_median']:.3f}, "
+                f"both states within 1 Å in {both:.0f} %, bonds {entry['bond_rmsd']:.4f} Å, "
                 f"{entry['cpu_s']:.0f} CPU s"
             )
         verb.say(f"{len(missing)} of the 40 published entries are not at hand")

@@ -135,6 +135,24 @@ def backbone_density(kind: str) -> Float[np.ndarray, "phi psi"]:
     return share
 
 
+def ramachandran_regions(kind: str) -> tuple[Float[np.ndarray, "72 72"], float, float]:
+    """Density of the table on bins of 5° from −180°, and the levels that bound the regions.
+
+    Parameters
+    ----------
+    kind
+        One of ``KINDS``.
+
+    Returns
+    -------
+    density
+        ``(72, 72)`` φ along the first axis.
+    allowed, favoured
+        Levels: at or above the second is favoured, at or above the first allowed.
+    """
+    return _regions(kind)
+
+
 def backbone_kind(res_name: str, next_name: str) -> int:
     """Return the number in ``KINDS`` of a residue before another."""
     if res_name in ("GLY", "PRO"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -92,7 +92,7 @@ class TwoStateTask:
     d_min: float = 1.8
     occupancy: float = 0.5
     noise: float = 0.0
-    run: RunOptions = RunOptions()
+    run: RunOptions = field(default_factory=RunOptions)
 
     def as_dict(self) -> dict[str, Any]:
         """Parameters as plain numbers, by which a finished run is known again."""

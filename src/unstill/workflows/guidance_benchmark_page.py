@@ -84,7 +84,7 @@ def _keys(entries: Sequence[Mapping[str, Any]]) -> KeyFigures:
         [
             KeyFigure(
                 "Correlation", number(_median(entries, "rscc_median")),
-                f"median of segments; {number(_median(entries, 'rscc_start_median'))} at the start",
+                f"of segments; {number(_median(entries, 'rscc_start_median'))} at the start",
             ),
             KeyFigure(
                 "Bonds", number(_median(entries, "bond_rmsd"), 4), "root mean square", detail=" Å"

@@ -1,83 +1,17 @@
-r"""Restraints of a model: of its residues, and of the links between them.
-
-A restraint of angle is also kept as the distance of its outer atoms,
-
-.. math:: d_{13}^2 = d_{12}^2 + d_{23}^2 - 2 d_{12} d_{23} \cos\theta
-
-and a flat torsion as the distance of its outer atoms, so that distances and
-signed volumes are all that a solver needs.
-
-Sources: the Chemical Component Dictionary for topology, flatness, hands and,
-where nothing better is known, lengths and angles; Engh & Huber (2006),
-https://doi.org/10.1107/97809553602060000695, for amino acids, peptide links
-and disulfides.
-"""
+"""Restraints of a model from its names and, for links and cis peptides, its coordinates."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 import numpy as np
 
-from unstill.chemistry.bonds import StandardValue
-from unstill.chemistry.restraints.component import Component, component, signed_volume
-from unstill.chemistry.restraints.links import Link, links
+from unstill.chemistry.radii import covalent_radii
+from unstill.chemistry.restraints.component import Component, component
+from unstill.chemistry.restraints.links import Found, link_residues
+from unstill.chemistry.restraints.tables import GeometryRestraints
 from unstill.errors import InputError
-from unstill.shapes import Coord, Float, Int
-
-_REACH = 1.0
-"""Signed volumes (Å³) below this tell no hand."""
-
-
-@dataclass(frozen=True, eq=False)
-class GeometryRestraints:
-    """What the coordinates of a model should keep to.
-
-    Parameters
-    ----------
-    n_atoms
-        Of the model.
-    bonds, lengths, bond_sigmas
-        ``(m, 2)`` atoms; ``(m,)`` targets and standard deviations (Å).
-    angles, targets, angle_sigmas
-        ``(m, 3)`` atoms, the vertex second; ``(m,)`` degrees.
-    one_three, one_three_lengths, one_three_sigmas
-        The same angles as distances of their outer atoms (Å).
-    one_four, one_four_lengths, one_four_sigmas
-        ``(m, 2)`` outer atoms of flat torsions and their distances (Å).
-    chirals, volumes
-        ``(m, 4)`` centre and three neighbours; ``(m,)`` signed volumes (Å³), 0 where flat.
-    torsion_pairs
-        ``(m, 2)`` atoms three bonds apart, which may come nearer than others.
-    n_hydrogens
-        ``(n_atoms,)`` that each atom has or should have, as the dictionary draws its residue.
-    unknown_residues
-        Names that the dictionary does not know: they have no restraints.
-    inverted
-        Centres (atoms) whose hand in the model is not the dictionary's; the model's is kept.
-    """
-
-    n_atoms: int
-    bonds: Int[np.ndarray, "b 2"]
-    lengths: Float[np.ndarray, " b"]
-    bond_sigmas: Float[np.ndarray, " b"]
-    angles: Int[np.ndarray, "a 3"]
-    targets: Float[np.ndarray, " a"]
-    angle_sigmas: Float[np.ndarray, " a"]
-    one_three: Int[np.ndarray, "a 2"]
-    one_three_lengths: Float[np.ndarray, " a"]
-    one_three_sigmas: Float[np.ndarray, " a"]
-    one_four: Int[np.ndarray, "t 2"]
-    one_four_lengths: Float[np.ndarray, " t"]
-    one_four_sigmas: Float[np.ndarray, " t"]
-    chirals: Int[np.ndarray, "c 4"]
-    volumes: Float[np.ndarray, " c"]
-    torsion_pairs: Int[np.ndarray, "p 2"]
-    n_hydrogens: Int[np.ndarray, " n_atoms"]
-    unknown_residues: tuple[str, ...] = ()
-    inverted: tuple[int, ...] = ()
-    links: tuple[Link, ...] = field(default=())
+from unstill.shapes import Coord
 
 
 def build_restraints(
@@ -88,228 +22,104 @@ def build_restraints(
     ins_code: np.ndarray,
     chain_id: np.ndarray,
     element: np.ndarray,
+    altloc: np.ndarray | None = None,
 ) -> GeometryRestraints:
-    """Build the restraints of one conformer.
+    """Find what bonds, angles, planes and hands a model should have.
 
-    Atoms of a residue follow each other. Residues are linked where their atoms
-    are: C–N and O3'–P of residues that follow in a chain and are near enough,
-    SG–SG anywhere; a gap in a chain has no link. Peptides stay cis or trans, as
-    they are in ``coord``.
+    Components take the ideal geometry of the Chemical Component Dictionary with
+    the values of Engh and Huber where there are some; peptides are linked where C and N are
+    closer than 2 Å, in the same chain, and keep cis or trans. Links of nucleotides
+    take the angles of the ester within the component; other links (glycans, metals)
+    keep the distance that they have.
 
     Parameters
     ----------
     coord
-        ``(n_atoms, 3)`` in Å: decides links, cis or trans, and hands that names leave open.
+        ``(n_atoms, 3)`` Å.
     atom_name, res_name, res_id, ins_code, chain_id, element
-        ``(n_atoms,)`` of one conformer.
+        ``(n_atoms,)`` each; atoms of a residue stand together. Hydrogens may be there.
+    altloc
+        ``(n_atoms,)`` or None. One alternate location of each atom may be there, not two.
+
+    Returns
+    -------
+    GeometryRestraints
 
     Raises
     ------
     InputError
-        If an atom occurs twice, as with alternate locations, or arrays differ in length.
+        If an atom is there twice in a residue, shapes differ, or coordinates are not finite.
     """
     coord = np.asarray(coord, dtype=float)
-    names = [str(name).strip() for name in atom_name]
-    arrays = (res_name, res_id, ins_code, chain_id, element)
-    if any(len(array) != len(names) for array in arrays) or coord.shape != (len(names), 3):
+    n = len(coord)
+    columns = (atom_name, res_name, res_id, ins_code, chain_id, element)
+    if coord.shape != (n, 3) or not np.isfinite(coord).all() or any(len(c) != n for c in columns):
         raise InputError(
-            "the arrays of a model differ in length",
-            found=f"{len(names)} names for coordinates of shape {coord.shape}",
-            fix="give one entry an atom in every array",
+            "restraints need finite coordinates and a name for every atom",
+            found=f"coordinates of shape {coord.shape}, names of {[len(c) for c in columns]}",
+            fix="give arrays of one length",
         )
-    residues = _residues(names, res_name, res_id, ins_code, chain_id)
-    parts = _Parts(coord)
-    unknown = set()
-    for res, atoms in residues:
-        known = component(res)
+    names = [str(a).strip() for a in atom_name]
+    residues = _residues(res_name, res_id, ins_code, chain_id)
+    tables = [{names[i]: i for i in range(a, b)} for a, b in residues]
+    for (a, b), table in zip(residues, tables, strict=True):
+        if len(table) != b - a:
+            twice = next(m for i, m in enumerate(names[a:b]) if table[m] != a + i)
+            where = "" if altloc is None else f", altlocs {sorted({str(v) for v in altloc[a:b]})}"
+            raise InputError(
+                "an atom is there twice in a residue",
+                found=f"{twice} of {res_name[a]} {chain_id[a]} {res_id[a]}{where}",
+                fix="keep one alternate location of every residue",
+            )
+    found = Found(coord)
+    kinds: list[str] = [str(res_name[a]).strip() for a, _ in residues]
+    unknown: list[str] = []
+    for table, kind in zip(tables, kinds, strict=True):
+        known = component(kind)
         if known is None:
-            unknown.add(res)
+            unknown.append(kind)
         else:
-            parts.add_component(known, atoms)
-    joined = links(residues, coord, np.asarray(res_id, dtype=int), np.asarray(chain_id, dtype=str))
-    for link in joined:
-        parts.add_link(link)
-    return parts.finish(len(names), tuple(sorted(unknown)), tuple(joined))
+            _inside(found, known, table)
+    link_residues(
+        found,
+        tables,
+        kinds,
+        [str(chain_id[a]) for a, _ in residues],
+        np.repeat(np.arange(len(residues)), [b - a for a, b in residues]),
+        np.asarray(element, dtype=str),
+        covalent_radii(np.asarray(element, dtype=str)),
+    )
+    return found.finished(n, tuple(sorted(set(unknown))))
 
 
 def _residues(
-    names: list[str],
-    res_name: np.ndarray,
-    res_id: np.ndarray,
-    ins_code: np.ndarray,
-    chain_id: np.ndarray,
-) -> list[tuple[str, dict[str, int]]]:
-    found: list[tuple[str, dict[str, int]]] = []
-    last = None
-    for atom, name in enumerate(names):
-        key = (str(chain_id[atom]), int(res_id[atom]), str(ins_code[atom]), str(res_name[atom]))
-        if key != last or (name in found[-1][1] and key[3] == "HOH"):
-            found.append((key[3].strip(), {}))
-            last = key
-        if name in found[-1][1]:
-            raise InputError(
-                "an atom occurs twice in a residue",
-                found=f"{name} of {key[3]} {key[1]} in chain {key[0]}",
-                fix="choose one alternate location",
-            )
-        found[-1][1][name] = atom
-    return found
+    res_name: np.ndarray, res_id: np.ndarray, ins_code: np.ndarray, chain_id: np.ndarray
+) -> list[tuple[int, int]]:
+    n = len(res_id)
+    if n == 0:
+        return []
+    new = np.zeros(n, dtype=bool)
+    new[0] = True
+    for column in (res_name, res_id, ins_code, chain_id):
+        values = np.asarray(column)
+        new[1:] |= values[1:] != values[:-1]
+    starts = np.flatnonzero(new).tolist()
+    return list(zip(starts, [*starts[1:], n], strict=True))
 
 
-class _Parts:
-    """Restraints as they are gathered."""
-
-    def __init__(self, coord: np.ndarray) -> None:
-        self.coord = coord
-        self.bonds: dict[tuple[int, int], tuple[float, float]] = {}
-        self.angles: dict[tuple[int, int, int], tuple[float, float]] = {}
-        self.flat: dict[tuple[int, int, int, int], bool] = {}
-        self.chirals: list[tuple[int, ...]] = []
-        self.volumes: list[float] = []
-        self.inverted: list[int] = []
-        self.n_hydrogens = np.zeros(len(coord), dtype=int)
-
-    def add_component(self, known: Component, atoms: dict[str, int]) -> None:
-        for name, atom in atoms.items():
-            self.n_hydrogens[atom] = known.n_hydrogens.get(name, 0)
-        self._add_values(known.bonds, atoms)
-        self._add_values(known.angles, atoms)
-        self._add_flat(known.flat_torsions, atoms)
-        for names, volume in known.centres:
-            if all(name in atoms for name in names):
-                self._add_centre([atoms[name] for name in names], volume)
-
-    def add_link(self, link: Link) -> None:
-        self._add_values(link.values, link.atoms)
-        for names in link.flat_centres:
-            if all(name in link.atoms for name in names):
-                self._add_centre([link.atoms[name] for name in names], 0.0)
-        self._add_flat(link.flat_torsions, link.atoms)
-
-    def _add_flat(self, torsions: Iterable[tuple[str, ...]], atoms: dict[str, int]) -> None:
-        for names in torsions:
-            if all(name in atoms for name in names):
-                i, j, k, l = (atoms[name] for name in names)
-                # Cis or trans as it stands: peptides are both, and names of equal atoms differ.
-                self.flat[i, j, k, l] = _same_side(self.coord[[i, j, k, l]])
-
-    def _add_values(self, values: Iterable[StandardValue], atoms: dict[str, int]) -> None:
-        for value in values:
-            if not all(name in atoms for name in value.atoms):
-                continue
-            if len(value.atoms) == 2:
-                i, j = (atoms[name] for name in value.atoms)
-                self.bonds[min(i, j), max(i, j)] = (value.value, value.esd)
-            else:
-                i, j, k = (atoms[name] for name in value.atoms)
-                self.angles[min(i, k), j, max(i, k)] = (value.value, value.esd)
-
-    def _add_centre(self, atoms: list[int], volume: float) -> None:
-        own = signed_volume(self.coord[atoms])
-        if volume * own < 0 and abs(own) > _REACH:
-            # Names of prochiral atoms may be exchanged; what stands in the model stays.
-            self.inverted.append(atoms[0])
-            volume = -volume
-        self.chirals.append(tuple(atoms))
-        self.volumes.append(volume)
-
-    def finish(
-        self, n_atoms: int, unknown: tuple[str, ...], joined: tuple[Link, ...]
-    ) -> GeometryRestraints:
-        bonds = np.array(list(self.bonds), dtype=int).reshape(-1, 2)
-        length, bond_sigma = _columns(self.bonds.values())
-        kept = {key: value for key, value in self.angles.items() if self._sides(key)}
-        angles = np.array(list(kept), dtype=int).reshape(-1, 3)
-        target, angle_sigma = _columns(kept.values())
-        first, other = (
-            np.array([self.bonds[side][0] for side in sides]) for sides in self._both(kept)
-        )
-        outer, outer_sigma = _as_distance(first, other, target, angle_sigma)
-        near = {tuple(pair) for pair in bonds.tolist()} | {(a, c) for a, _, c in kept}
-        pairs = self._flat_distances(near)
-        four = np.array([key for key, _ in pairs], dtype=int).reshape(-1, 2)
-        return GeometryRestraints(
-            n_atoms=n_atoms,
-            bonds=bonds,
-            lengths=length,
-            bond_sigmas=bond_sigma,
-            angles=angles,
-            targets=target,
-            angle_sigmas=angle_sigma,
-            one_three=angles[:, [0, 2]],
-            one_three_lengths=outer,
-            one_three_sigmas=outer_sigma,
-            one_four=four,
-            one_four_lengths=np.array([length for _, length in pairs]),
-            one_four_sigmas=np.full(len(pairs), 0.03),
-            chirals=np.array(self.chirals, dtype=int).reshape(-1, 4),
-            volumes=np.array(self.volumes),
-            torsion_pairs=_three_apart(bonds, near, n_atoms),
-            n_hydrogens=self.n_hydrogens,
-            unknown_residues=unknown,
-            inverted=tuple(dict.fromkeys(self.inverted)),
-            links=joined,
-        )
-
-    def _sides(self, key: tuple[int, int, int]) -> bool:
-        i, j, k = key
-        return (min(i, j), max(i, j)) in self.bonds and (min(j, k), max(j, k)) in self.bonds
-
-    def _both(
-        self, kept: Iterable[tuple[int, int, int]]
-    ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-        first = [(min(i, j), max(i, j)) for i, j, _ in kept]
-        other = [(min(j, k), max(j, k)) for _, j, k in kept]
-        return first, other
-
-    def _flat_distances(self, near: set[tuple[int, ...]]) -> list[tuple[tuple[int, int], float]]:
-        found: dict[tuple[int, int], float] = {}
-        for (i, j, k, l), same_side in self.flat.items():
-            pair = (min(i, l), max(i, l))
-            sides = [(min(a, b), max(a, b)) for a, b in ((i, j), (j, k), (k, l))]
-            corners = [(min(i, k), j, max(i, k)), (min(j, l), k, max(j, l))]
-            if pair in near or not all(side in self.bonds for side in sides):
-                continue
-            if not all(corner in self.angles for corner in corners):
-                continue
-            a, b, c = (self.bonds[side][0] for side in sides)
-            t, u = (np.radians(self.angles[corner][0]) for corner in corners)
-            x = b - a * np.cos(t) - c * np.cos(u)
-            y = a * np.sin(t) - c * np.sin(u) if same_side else a * np.sin(t) + c * np.sin(u)
-            found[pair] = float(np.hypot(x, y))
-        return list(found.items())
-
-
-def _columns(values: Iterable[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray]:
-    table = np.array(list(values), dtype=float).reshape(-1, 2)
-    return table[:, 0], table[:, 1]
-
-
-def _as_distance(
-    first: np.ndarray, other: np.ndarray, target: np.ndarray, sigma: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Distance of the outer atoms of an angle, and its standard deviation (Å)."""
-    angle = np.radians(target)
-    length = np.sqrt(first**2 + other**2 - 2 * first * other * np.cos(angle))
-    # dd/dθ = ab sin θ / d
-    return length, np.maximum(first * other * np.sin(angle) / length * np.radians(sigma), 0.01)
-
-
-def _three_apart(bonds: np.ndarray, near: set[tuple[int, ...]], n_atoms: int) -> np.ndarray:
-    beside: list[list[int]] = [[] for _ in range(n_atoms)]
-    for i, j in bonds.tolist():
-        beside[i].append(j)
-        beside[j].append(i)
-    found = {
-        (min(i, l), max(i, l))
-        for j, k in bonds.tolist()
-        for i in beside[j]
-        for l in beside[k]
-        if len({i, j, k, l}) == 4
-    }
-    return np.array(sorted(found - near), dtype=int).reshape(-1, 2)
-
-
-def _same_side(coord: np.ndarray) -> bool:
-    b1, b2, b3 = np.diff(coord, axis=0)
-    return bool(np.cross(b1, b2) @ np.cross(b2, b3) > 0)
+def _inside(found: Found, known: Component, table: Mapping[str, int]) -> None:
+    for pair, (value, esd) in known.bonds.items():
+        if pair[0] in table and pair[1] in table:
+            found.bond(table[pair[0]], table[pair[1]], value, esd)
+    for row, (value, esd) in known.angles.items():
+        if all(m in table for m in row):
+            found.angle(table[row[0]], table[row[1]], table[row[2]], value, esd)
+    for four, side in known.planar.items():
+        if all(m in table for m in four):
+            found.planar_row([table[m] for m in four], side)
+    for centre in known.centres:
+        if all(m in table for m in centre):
+            found.plane([table[m] for m in centre])
+    for four, volume in known.chirals.items():
+        if all(m in table for m in four):
+            found.chiral([table[m] for m in four], volume, free=four[0] in known.either)

@@ -1,211 +1,240 @@
-"""What the Chemical Component Dictionary says of one residue: bonds, angles, planes, hands.
+"""Ideal geometry of one component: the dictionary's coordinates, corrected by chemistry.
 
-Lengths and angles are those of the ideal coordinates; for the twenty amino
-acids Engh and Huber's values take their place. The dictionary is the one that
-biotite brings (wwPDB, https://doi.org/10.1093/bioinformatics/btu789).
+The Chemical Component Dictionary (through biotite) gives bonds and ideal
+coordinates. Where :mod:`unstill.chemistry.bonds` has Engh and Huber's values,
+they win; the ideal coordinates of acids are protonated, so carboxylates take
+the values of aspartate. What is planar follows from the bonds, since ideal
+coordinates have pyramidal amides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import combinations
 
 import numpy as np
 
-from unstill.chemistry.bonds import StandardValue, standard_angles, standard_bonds
+from unstill.chemistry.bonds import standard_angles, standard_bonds
+from unstill.chemistry.residues import is_amino_acid
 
-BOND_SIGMA, ANGLE_SIGMA = 0.02, 2.0
-"""Standard deviations (Å, degrees) of targets that come from ideal coordinates."""
-_MULTIPLE = {2, 3, 4, 5, 6, 7, 9}
-_FLAT = 12.0
-"""Torsions (degrees) of ideal coordinates that are this near to 0 or 180 can be flat."""
+LENGTH_SIGMA = 0.02
+ANGLE_SIGMA = 2.0
+_DOUBLE = {2, 3, 4, 5, 6, 7, 9}
+_BACKBONE = {"N", "CA", "C", "O"}
+# The dictionary's protonation, of the residue with the same heavy atoms.
+_SAME = {
+    **dict.fromkeys(["HID", "HIE", "HIP", "HSD", "HSE", "HSP"], "HIS"),
+    **dict.fromkeys(["CYX", "CYM"], "CYS"),
+    "ASH": "ASP",
+    "GLH": "GLU",
+    "LYN": "LYS",
+    "WAT": "HOH",
+}
 
 
 @dataclass(frozen=True)
 class Component:
-    """Restraints inside one residue, by the names of atoms.
+    """Restraints by atom name."""
 
-    Parameters
-    ----------
-    bonds, angles
-        Targets with their standard deviations.
-    centres
-        Atom, three neighbours, and the signed volume (Å³) of their bonds; 0 where flat.
-    flat_torsions
-        Chains of four atoms that lie in a plane.
-    n_hydrogens
-        Hydrogens on a heavy atom, by its name, as the dictionary draws the residue.
-    """
-
-    bonds: tuple[StandardValue, ...]
-    angles: tuple[StandardValue, ...]
-    centres: tuple[tuple[tuple[str, ...], float], ...]
-    flat_torsions: tuple[tuple[str, ...], ...]
-    n_hydrogens: dict[str, int]
+    bonds: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
+    angles: dict[tuple[str, str, str], tuple[float, float]] = field(default_factory=dict)
+    planar: dict[tuple[str, str, str, str], float] = field(default_factory=dict)
+    centres: tuple[tuple[str, ...], ...] = ()
+    chirals: dict[tuple[str, str, str, str], float] = field(default_factory=dict)
+    either: frozenset[str] = frozenset()
+    """Centres with two like arms, outside amino acids: which hand is a matter of names."""
 
 
 @lru_cache(maxsize=512)
 def component(res_name: str) -> Component | None:
-    """Return the restraints of a residue; ``None`` where the dictionary does not know it."""
-    from biotite.structure import info
+    """Return the restraints of a component, hydrogens included; None if it is unknown."""
+    from biotite.structure.info import residue
 
+    name = res_name.strip().upper()
     try:
-        ideal = info.residue(res_name)
+        atoms = residue(_SAME.get(name, name))
     except KeyError:
         return None
-    if ideal.bonds is None or not np.isfinite(ideal.coord).all():
-        return None
-    names = [str(name) for name in ideal.atom_name]
-    coord = np.asarray(ideal.coord, dtype=float)
-    order = {(int(i), int(j)): int(kind) for i, j, kind in ideal.bonds.as_array()}
-    order |= {(j, i): kind for (i, j), kind in order.items()}
-    near = _neighbours(order, len(names))
-    heavy = np.asarray(ideal.element, dtype=str) != "H"
-    flat = _flat_atoms(order, near, np.asarray(ideal.element, dtype=str))
-    bonds = [
-        StandardValue((names[i], names[j]), float(np.linalg.norm(coord[i] - coord[j])), BOND_SIGMA)
-        for i, j in sorted(order)
-        if i < j
-    ]
-    angles = [
-        StandardValue((names[i], names[j], names[k]), _angle(coord[i], coord[j], coord[k]),
-                      ANGLE_SIGMA)
-        for j in range(len(names))
-        for a, i in enumerate(near[j])
-        for k in near[j][a + 1 :]
-    ]  # fmt: skip
+    names = [str(n) for n in atoms.atom_name]
+    elements = [str(e).upper() for e in atoms.element]
+    place = np.asarray(atoms.coord, dtype=float)
+    order: dict[tuple[int, int], int] = {}
+    near: list[list[int]] = [[] for _ in names]
+    for a, b, kind in atoms.bonds.as_array().tolist():
+        order[a, b] = order[b, a] = kind
+        near[a].append(b)
+        near[b].append(a)
+    flat = _flat(elements, near, order)
+    bonds, angles = _lengths_and_angles(name, names, elements, place, near, order)
     return Component(
-        _better(bonds, standard_bonds(res_name) + _carboxylate(standard_bonds, names)),
-        _better(angles, standard_angles(res_name) + _carboxylate(standard_angles, names)),
-        tuple(_centres(names, near, coord, heavy, flat)),
-        tuple(_flat_torsions(names, near, coord, heavy, flat, order)),
-        {
-            name: sum(not heavy[k] for k in near[atom])
-            for atom, name in enumerate(names)
-            if heavy[atom]
-        },
+        bonds,
+        angles,
+        _planar(names, elements, place, near, order, flat),
+        tuple(
+            (names[c], *(names[n] for n in near[c]))
+            for c in np.flatnonzero(flat).tolist()
+            if len(near[c]) == 3
+        ),
+        _chirals(names, elements, place, near, flat),
+        frozenset() if is_amino_acid(name) else _either(names, elements, near),
     )
 
 
-def signed_volume(coord: np.ndarray) -> float:
-    """Volume of the bonds from the first of four atoms to the others (Å³)."""
-    a, b, c = coord[1:] - coord[0]
-    return float(a @ np.cross(b, c))
-
-
-def _neighbours(order: dict[tuple[int, int], int], n_atoms: int) -> list[list[int]]:
-    near: list[list[int]] = [[] for _ in range(n_atoms)]
-    for i, j in sorted(order):
-        near[i].append(j)
-    return near
-
-
-def _better(
-    found: list[StandardValue], known: tuple[StandardValue, ...]
-) -> tuple[StandardValue, ...]:
-    """Tabulated values in place of those of ideal coordinates."""
-    table = {frozenset((v.atoms[0], v.atoms[-1], *v.atoms[1:-1])): v for v in known}
-    return tuple(
-        StandardValue(v.atoms, better.value, max(better.esd, 1e-3))
-        if (better := table.get(frozenset(v.atoms))) is not None and _same(better.atoms, v.atoms)
-        else v
-        for v in found
-    )
-
-
-def _carboxylate(
-    standard: Callable[[str], tuple[StandardValue, ...]], names: list[str]
-) -> tuple[StandardValue, ...]:
-    """Values of the end of a chain: the dictionary draws an acid, aspartate has its anion."""
-    if not {"CA", "C", "O", "OXT"} <= set(names):
-        return ()
-    other = {"CB": "CA", "CG": "C", "OD1": "O", "OD2": "OXT"}
-    return tuple(
-        StandardValue(tuple(other[a] for a in value.atoms), value.value, value.esd)
-        for value in standard("ASP")
-        if set(value.atoms) <= set(other) and "OD2" in value.atoms
-    )
-
-
-def _same(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    return one in (other, other[::-1])
-
-
-def _flat_atoms(
-    order: dict[tuple[int, int], int],
-    near: list[list[int]],
-    element: np.ndarray,
+def _flat(
+    elements: list[str], near: list[list[int]], order: dict[tuple[int, int], int]
 ) -> np.ndarray:
-    """Atoms whose bonds lie in a plane: of a multiple bond, or nitrogen beside such an atom."""
-    multiple = np.zeros(len(near), dtype=bool)
-    for (i, _), kind in order.items():
-        multiple[i] |= kind in _MULTIPLE
-    # Tetrahedral in spite of double bonds: phosphates, sulfates, sulfones.
-    multiple &= ~np.isin(element, ["P", "S", "SE", "V", "AS"])
-    flat = multiple.copy()
-    for atom, others in enumerate(near):
-        if element[atom] == "N" and len(others) <= 3 and any(multiple[k] for k in others):
-            flat[atom] = True
-    for atom, others in enumerate(near):
-        if len(others) > 3:
-            flat[atom] = False
+    """Tell which atoms are sp²; a nitrogen next to one is."""
+    flat = np.zeros(len(elements), dtype=bool)
+    for a, kin in enumerate(near):
+        if elements[a] in ("C", "N") and len(kin) <= 3:
+            flat[a] = any(order[a, b] in _DOUBLE for b in kin)
+    unsaturated = flat.copy()
+    for a, kin in enumerate(near):
+        if elements[a] == "N" and len(kin) <= 3:
+            flat[a] |= any(unsaturated[b] and elements[b] == "C" for b in kin)
     return flat
 
 
-def _centres(
+def _lengths_and_angles(
+    name: str,
     names: list[str],
+    elements: list[str],
+    place: np.ndarray,
     near: list[list[int]],
-    coord: np.ndarray,
-    heavy: np.ndarray,
-    flat: np.ndarray,
-) -> list[tuple[tuple[str, ...], float]]:
-    found = []
-    for atom, others in enumerate(near):
-        chosen = [k for k in others if heavy[k]]
-        if len(chosen) < 3 or not heavy[atom]:
-            continue
-        for left_out in range(1 if len(chosen) == 3 else len(chosen)):
-            # Of four neighbours every three; one leaves the fourth's hand to its distances.
-            three = chosen[:3] if len(chosen) == 3 else [
-                k for place, k in enumerate(chosen) if place != left_out
-            ]  # fmt: skip
-            volume = signed_volume(coord[[atom, *three]])
-            found.append(
-                ((names[atom], *(names[k] for k in three)), 0.0 if flat[atom] else volume)
-            )
-    return found
-
-
-def _flat_torsions(
-    names: list[str],
-    near: list[list[int]],
-    coord: np.ndarray,
-    heavy: np.ndarray,
-    flat: np.ndarray,
     order: dict[tuple[int, int], int],
-) -> list[tuple[str, ...]]:
-    found: list[tuple[str, ...]] = []
-    for (j, k), kind in sorted(order.items()):
-        stiff = kind in _MULTIPLE or names[j].startswith("N") or names[k].startswith("N")
-        if j > k or not (flat[j] and flat[k] and stiff):
+) -> tuple[
+    dict[tuple[str, str], tuple[float, float]], dict[tuple[str, str, str], tuple[float, float]]
+]:
+    bonds: dict[tuple[str, str], tuple[float, float]] = {}
+    angles: dict[tuple[str, str, str], tuple[float, float]] = {}
+    for a, b in sorted({(min(p), max(p)) for p in order}):
+        length = float(np.linalg.norm(place[a] - place[b]))
+        bonds[names[a], names[b]] = (length, LENGTH_SIGMA)
+    for c, kin in enumerate(near):
+        for a, b in combinations(kin, 2):
+            arm, other = place[a] - place[c], place[b] - place[c]
+            sine = np.linalg.norm(np.cross(arm, other))
+            found = float(np.degrees(np.arctan2(sine, arm @ other)))
+            angles[names[a], names[c], names[b]] = (found, ANGLE_SIGMA)
+    for c, kin in enumerate(near):
+        ends = [b for b in kin if elements[b] == "O" and _heavy(b, elements, near) == 1]
+        if elements[c] == "C" and len(ends) == 2 and len(kin) == 3:
+            _carboxylate(names, c, ends, kin, bonds, angles)
+    inner = standard_bonds(name)
+    bends = standard_angles(name)
+    if not inner and is_amino_acid(name) and set(names) >= _BACKBONE:
+        inner = tuple(v for v in standard_bonds("ALA") if set(v.atoms) <= _BACKBONE)
+        bends = tuple(v for v in standard_angles("ALA") if set(v.atoms) <= _BACKBONE)
+    for value in inner:
+        pair = (value.atoms[0], value.atoms[1])
+        pair = pair if pair in bonds else (pair[1], pair[0])
+        if pair in bonds:
+            bonds[pair] = (value.value, value.esd)
+    for value in bends:
+        row = (value.atoms[0], value.atoms[1], value.atoms[2])
+        row = row if row in angles else (row[2], row[1], row[0])
+        if row in angles:
+            angles[row] = (value.value, value.esd)
+    return bonds, angles
+
+
+def _carboxylate(
+    names: list[str],
+    centre: int,
+    ends: list[int],
+    kin: list[int],
+    bonds: dict[tuple[str, str], tuple[float, float]],
+    angles: dict[tuple[str, str, str], tuple[float, float]],
+) -> None:
+    length = {v.atoms: v for v in standard_bonds("ASP")}[("CG", "OD1")]
+    bends = {v.atoms: v for v in standard_angles("ASP")}
+    outer = bends[("CB", "CG", "OD1")]
+    for a in ends:
+        for pair in ((names[centre], names[a]), (names[a], names[centre])):
+            if pair in bonds:
+                bonds[pair] = (length.value, length.esd)
+    for a, b in combinations(kin, 2):
+        both = a in ends and b in ends
+        value = 360 - 2 * outer.value if both else outer.value
+        angles[names[a], names[centre], names[b]] = (value, outer.esd)
+
+
+def _heavy(atom: int, elements: list[str], near: list[list[int]]) -> int:
+    return sum(elements[b] not in ("H", "D") for b in near[atom])
+
+
+def _planar(
+    names: list[str],
+    elements: list[str],
+    place: np.ndarray,
+    near: list[list[int]],
+    order: dict[tuple[int, int], int],
+    flat: np.ndarray,
+) -> dict[tuple[str, str, str, str], float]:
+    """Rows of four about bonds that do not turn; +1 trans, −1 cis, 0 if names say nothing."""
+    found: dict[tuple[str, str, str, str], float] = {}
+    for b, c in sorted({(min(p), max(p)) for p in order}):
+        conjugated = order[b, c] in _DOUBLE or "N" in (elements[b], elements[c])
+        if not (flat[b] and flat[c] and conjugated):
             continue
-        for i in near[j]:
-            for l in near[k]:
-                if len({i, j, k, l}) < 4 or not (heavy[i] and heavy[l]):
+        for a in near[b]:
+            for d in near[c]:
+                if a in (c, d) or d == b:
                     continue
-                torsion = abs(_torsion(coord[[i, j, k, l]]))
-                if min(torsion, 180 - torsion) <= _FLAT:
-                    found.append((names[i], names[j], names[k], names[l]))
+                along = (place[c] - place[b]) / np.linalg.norm(place[c] - place[b])
+                one, two = place[a] - place[b], place[d] - place[c]
+                one, two = one - along * (one @ along), two - along * (two @ along)
+                if _twin(a, b, elements, near) or _twin(d, c, elements, near):
+                    found[names[a], names[b], names[c], names[d]] = 0.0
+                    continue
+                cosine = one @ two / max(float(np.linalg.norm(one) * np.linalg.norm(two)), 1e-9)
+                if abs(cosine) > 0.8:
+                    found[names[a], names[b], names[c], names[d]] = -float(np.sign(cosine))
     return found
 
 
-def _angle(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> float:
-    u, v = a - b, c - b
-    return float(np.degrees(np.arctan2(np.linalg.norm(np.cross(u, v)), u @ v)))
+def _twin(end: int, centre: int, elements: list[str], near: list[list[int]]) -> bool:
+    """Whether an atom ends a branch beside another one of its kind (NH1 and NH2 of Arg)."""
+    return any(
+        elements[b] == elements[end]
+        and _heavy(b, elements, near) == _heavy(end, elements, near) == 1
+        for b in near[centre]
+        if b != end
+    )
 
 
-def _torsion(coord: np.ndarray) -> float:
-    b1, b2, b3 = np.diff(coord, axis=0)
-    n1, n2 = np.cross(b1, b2), np.cross(b2, b3)
-    return float(np.degrees(np.arctan2(np.linalg.norm(b2) * (b1 @ n2), n1 @ n2)))
+def _chirals(
+    names: list[str],
+    elements: list[str],
+    place: np.ndarray,
+    near: list[list[int]],
+    flat: np.ndarray,
+) -> dict[tuple[str, str, str, str], float]:
+    found: dict[tuple[str, str, str, str], float] = {}
+    for c, kin in enumerate(near):
+        heavy = [b for b in kin if elements[b] not in ("H", "D")]
+        if elements[c] != "C" or flat[c] or len(kin) != 4 or len(heavy) < 3:
+            continue
+        volume = float(np.linalg.det(place[heavy[:3]] - place[c]))
+        if abs(volume) > 0.5:
+            found[names[c], names[heavy[0]], names[heavy[1]], names[heavy[2]]] = volume
+    return found
+
+
+def _either(names: list[str], elements: list[str], near: list[list[int]]) -> frozenset[str]:
+    """Find centres two of whose neighbours have the same surroundings, however far one looks."""
+    rank: list[int] = [0] * len(names)
+    keys: list[object] = list(elements)
+    while True:
+        order = {key: k for k, key in enumerate(sorted(set(map(repr, keys))))}
+        fresh = [order[repr(key)] for key in keys]
+        if len(set(fresh)) == len(set(rank)) and rank != [0] * len(names):
+            break
+        rank = fresh
+        keys = [(rank[a], sorted(rank[b] for b in kin)) for a, kin in enumerate(near)]
+        if len(order) == len(names):
+            break
+    return frozenset(
+        names[c] for c, kin in enumerate(near) if len({rank[b] for b in kin}) < len(kin)
+    )

@@ -1,146 +1,262 @@
-"""Bonds between residues: peptides, nucleotides, disulfides."""
+"""Bonds between residues, and the lists that restraints are gathered in."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import scipy.spatial
+from scipy.spatial import cKDTree
 
-from unstill.chemistry.bonds import StandardValue, disulfide_bond, peptide_link
-from unstill.chemistry.residues import is_nucleotide
-from unstill.chemistry.restraints.component import ANGLE_SIGMA, component
+from unstill.chemistry.bonds import disulfide_bond, peptide_link
+from unstill.chemistry.radii import are_metals
+from unstill.chemistry.residues import is_water
+from unstill.chemistry.restraints.component import ANGLE_SIGMA, LENGTH_SIGMA, component
+from unstill.chemistry.restraints.tables import GeometryRestraints
 
-_NEAR = 2.5
-"""Atoms of a link farther apart (Å) than this stand at a gap."""
-
-
-@dataclass(frozen=True)
-class Link:
-    """A bond between two residues and what comes with it.
-
-    Parameters
-    ----------
-    kind
-        ``"peptide"``, ``"disulfide"`` or ``"nucleotide"``.
-    atoms
-        Atoms by name; ``+`` before a name says that it is of the second residue.
-    values
-        Length and angles.
-    flat_centres, flat_torsions
-        Atoms that lie in a plane.
-    """
-
-    kind: str
-    atoms: dict[str, int]
-    values: tuple[StandardValue, ...]
-    flat_centres: tuple[tuple[str, ...], ...] = ()
-    flat_torsions: tuple[tuple[str, ...], ...] = ()
+_PEPTIDE = 2.0
+_ESTER = 2.2
+_SULFUR = 2.6
 
 
-def links(
-    residues: list[tuple[str, dict[str, int]]],
-    coord: np.ndarray,
-    res_id: np.ndarray,
-    chain_id: np.ndarray,
-) -> list[Link]:
-    """Find the links of a model.
+class Found:
+    """Restraints as they are found."""
 
-    Parameters
-    ----------
-    residues
-        Name and atoms of every residue, in the order of the file.
-    coord, res_id, chain_id
-        ``(n_atoms, 3)`` Å and ``(n_atoms,)``.
-    """
-    found = []
-    for (name, atoms), (next_name, following) in pairwise(residues):
-        if not atoms or not following:
+    def __init__(self, coord: np.ndarray) -> None:
+        self.coord = coord
+        self.bonds: dict[tuple[int, int], tuple[float, float]] = {}
+        self.angles: dict[tuple[int, int, int], tuple[float, float]] = {}
+        self.planars: dict[tuple[int, ...], float] = {}
+        self.planes: list[Sequence[int]] = []
+        self.chirals: dict[tuple[int, ...], float] = {}
+        self.links: list[tuple[int, int]] = []
+
+    def bond(self, a: int, b: int, value: float, esd: float) -> None:
+        """Add a bond."""
+        self.bonds[min(a, b), max(a, b)] = (value, esd)
+
+    def angle(self, a: int, b: int, c: int, value: float, esd: float) -> None:
+        """Add an angle at b."""
+        self.angles[min(a, c), b, max(a, c)] = (value, esd)
+
+    def planar_row(self, four: Sequence[int], side: float) -> None:
+        """Add four atoms in a row; +1 trans, −1 cis, 0 as the coordinates have it."""
+        if side == 0:
+            turn = _torsion(self.coord, four[0], four[1], four[2], four[3])
+            side = -1.0 if abs(turn) < 90 else 1.0
+        self.planars[tuple(four)] = side
+
+    def plane(self, four: Sequence[int]) -> None:
+        """Add four atoms in a plane."""
+        self.planes.append(four)
+
+    def chiral(self, four: Sequence[int], volume: float, *, free: bool) -> None:
+        """Add a centre with its signed volume; if free, of the hand that it has."""
+        if free:
+            centre = self.coord[four[0]]
+            has = np.linalg.det(self.coord[list(four[1:])] - centre)
+            volume = float(np.copysign(volume, has))
+        self.chirals[tuple(four)] = volume
+
+    def length(self, a: int, b: int) -> float:
+        """Length of a bond."""
+        return self.bonds[min(a, b), max(a, b)][0]
+
+    def apart(self, a: int, b: int) -> float:
+        """Distance of two atoms in the model."""
+        return float(np.linalg.norm(self.coord[a] - self.coord[b]))
+
+    def finished(self, n_atoms: int, unknown: tuple[str, ...]) -> GeometryRestraints:
+        """All as arrays, distances of 1–3 and planar 1–4 atoms from lengths and angles."""
+        bonds = np.array(list(self.bonds), dtype=np.int64).reshape(-1, 2)
+        length = np.array(list(self.bonds.values())).reshape(-1, 2)
+        rows = [k for k in self.angles if self._bonded(k[0], k[1]) and self._bonded(k[1], k[2])]
+        angles = np.array(rows, dtype=np.int64).reshape(-1, 3)
+        bend = np.array([self.angles[k] for k in rows]).reshape(-1, 2)
+        p = np.array([self.length(k[0], k[1]) for k in rows])
+        q = np.array([self.length(k[1], k[2]) for k in rows])
+        theta = np.radians(bend[:, 0])
+        apart = np.sqrt(p * p + q * q - 2 * p * q * np.cos(theta))
+        esd = np.maximum(p * q * np.sin(theta) / apart * np.radians(bend[:, 1]), 0.01)
+        bonded = set(self.bonds) | {(min(k[0], k[2]), max(k[0], k[2])) for k in rows}
+        kept: dict[tuple[int, int], tuple[tuple[int, ...], float]] = {}
+        flat = list(self.planes)
+        for four, side in self.planars.items():
+            flat.append(four)
+            ends = (min(four[0], four[3]), max(four[0], four[3]))
+            value = self._planar_distance(four, side)
+            if ends not in bonded and value is not None:
+                kept.setdefault(ends, (four, value))
+        return GeometryRestraints(
+            n_atoms=n_atoms,
+            bonds=bonds,
+            lengths=length[:, 0],
+            length_sigmas=length[:, 1],
+            angles=angles,
+            angle_targets=bend[:, 0],
+            angle_sigmas=bend[:, 1],
+            one_three=apart,
+            one_three_sigmas=esd,
+            planar=np.array([v[0] for v in kept.values()], dtype=np.int64).reshape(-1, 4),
+            planar_distances=np.array([v[1] for v in kept.values()], dtype=float),
+            planes=np.array(flat, dtype=np.int64).reshape(-1, 4),
+            chirals=np.array(list(self.chirals), dtype=np.int64).reshape(-1, 4),
+            volumes=np.array(list(self.chirals.values()), dtype=float),
+            links=np.array(self.links, dtype=np.int64).reshape(-1, 2),
+            unknown_residues=unknown,
+        )
+
+    def _bonded(self, a: int, b: int) -> bool:
+        return (min(a, b), max(a, b)) in self.bonds
+
+    def _planar_distance(self, four: Sequence[int], side: float) -> float | None:
+        a, b, c, d = four
+        first = self.angles.get((min(a, c), b, max(a, c)))
+        second = self.angles.get((min(b, d), c, max(b, d)))
+        if first is None or second is None:
+            return None
+        p, q, r = self.length(a, b), self.length(b, c), self.length(c, d)
+        one, two = np.radians(first[0]), np.radians(second[0])
+        along = q - p * np.cos(one) - r * np.cos(two)
+        across = p * np.sin(one) + side * r * np.sin(two)
+        return float(np.hypot(along, across))
+
+
+def link_residues(
+    found: Found,
+    tables: list[dict[str, int]],
+    kinds: list[str],
+    chains: list[str],
+    residue: np.ndarray,
+    element: np.ndarray,
+    radius: np.ndarray,
+) -> None:
+    """Add peptide, ester, disulfide and other links between residues."""
+    for k in range(len(tables) - 1):
+        one, two = tables[k], tables[k + 1]
+        if chains[k] != chains[k + 1]:
             continue
-        one, other = next(iter(atoms.values())), next(iter(following.values()))
-        if chain_id[one] != chain_id[other]:
+        if "C" in one and "CA" in one and "N" in two and "CA" in two:
+            if found.apart(one["C"], two["N"]) < _PEPTIDE:
+                _peptide(found, one, two, kinds[k], kinds[k + 1])
+        elif "O3'" in one and "P" in two and found.apart(one["O3'"], two["P"]) < _ESTER:
+            _ester(found, one, two, kinds[k + 1])
+    _by_distance(found, tables, kinds, residue, element, radius)
+
+
+def _peptide(
+    found: Found, one: Mapping[str, int], two: Mapping[str, int], kind: str, following: str
+) -> None:
+    def at(name: str) -> int | None:
+        return two.get(name[1:]) if name.startswith("+") else one.get(name)
+
+    for value in peptide_link(kind, following):
+        where = [at(name) for name in value.atoms]
+        atoms = [a for a in where if a is not None]
+        if len(atoms) < len(where):
             continue
-        joined = {**atoms, **{f"+{key}": value for key, value in following.items()}}
-        if _bonded(joined, "C", "+N", coord):
-            found.append(_peptide(name, next_name, joined))
-        elif is_nucleotide(name) and _bonded(joined, "O3'", "+P", coord):
-            found.append(_nucleotide(next_name, joined))
-    return found + _disulfides(residues, coord)
+        if len(atoms) == 2:
+            found.bond(atoms[0], atoms[1], value.value, value.esd)
+        else:
+            found.angle(atoms[0], atoms[1], atoms[2], value.value, value.esd)
+    c, n, ca, after = one["C"], two["N"], one["CA"], two["CA"]
+    found.links.append((c, n))
+    if "CD" in two and following.strip() == "PRO":
+        # The three angles at the nitrogen are of one plane, so the last is what is left.
+        at_n = [v for k, v in found.angles.items() if k[1] == n and {k[0], k[2]} == {c, after}]
+        ring = [
+            v for k, v in found.angles.items() if k[1] == n and {k[0], k[2]} == {after, two["CD"]}
+        ]
+        if at_n and ring:
+            found.angle(c, n, two["CD"], 360 - at_n[0][0] - ring[0][0], ANGLE_SIGMA)
+            found.plane([n, c, after, two["CD"]])
+    side = -1.0 if abs(_torsion(found.coord, ca, c, n, after)) < 90 else 1.0
+    found.planar_row([ca, c, n, after], side)
+    if "O" in one:
+        found.plane([c, ca, one["O"], n])
+        found.planar_row([one["O"], c, n, after], -side)
+    if "CD" in two and following.strip() == "PRO":
+        found.planar_row([ca, c, n, two["CD"]], -side)
 
 
-def _bonded(atoms: dict[str, int], one: str, other: str, coord: np.ndarray) -> bool:
-    if one not in atoms or other not in atoms:
-        return False
-    return bool(np.linalg.norm(coord[atoms[one]] - coord[atoms[other]]) < _NEAR)
-
-
-def _peptide(name: str, next_name: str, atoms: dict[str, int]) -> Link:
-    values = list(peptide_link(name, next_name))
-    known = component(next_name)
-    ring = known is not None and any(set(v.atoms) == {"N", "CD"} for v in known.bonds)
-    if ring and not _has(values, ("C", "+N", "+CD")):
-        # The three angles about a flat nitrogen add up to a full turn.
-        inside = [v for v in known.angles if set(v.atoms) == {"CA", "N", "CD"}] if known else []
-        outside = [v for v in values if v.atoms == ("C", "+N", "+CA")]
-        if inside and outside:
-            rest = 360 - inside[0].value - outside[0].value
-            values.append(StandardValue(("C", "+N", "+CD"), rest, ANGLE_SIGMA))
-    return Link(
-        "peptide",
-        atoms,
-        tuple(values),
-        (("C", "CA", "O", "+N"), *((("+N", "C", "+CA", "+CD"),) if ring else ())),
-        tuple((i, "C", "+N", l) for i in ("CA", "O") for l in ("+CA", "+CD")[: 1 + ring]),
-    )
-
-
-def _has(values: list[StandardValue], atoms: tuple[str, ...]) -> bool:
-    return any(v.atoms in (atoms, atoms[::-1]) for v in values)
-
-
-def _nucleotide(next_name: str, atoms: dict[str, int]) -> Link:
-    """O3'–P is the same bond as P–O5' of the next nucleotide, and so are its angles."""
-    known = component(next_name)
+def _ester(found: Found, one: Mapping[str, int], two: Mapping[str, int], kind: str) -> None:
+    known = component(kind)
     if known is None:
-        return Link("nucleotide", atoms, ())
-    values = []
-    for value in known.bonds:
-        if set(value.atoms) == {"P", "O5'"}:
-            values.append(StandardValue(("O3'", "+P"), value.value, value.esd))
-    for value in known.angles:
-        if set(value.atoms) == {"C5'", "O5'", "P"}:
-            values.append(StandardValue(("C3'", "O3'", "+P"), value.value, ANGLE_SIGMA))
-        if "O5'" in value.atoms and value.atoms[1] == "P":
-            other = next(a for a in (value.atoms[0], value.atoms[2]) if a != "O5'")
-            if other != "OP3":
-                values.append(StandardValue(("O3'", "+P", f"+{other}"), value.value, ANGLE_SIGMA))
-    return Link("nucleotide", atoms, tuple(values))
+        return
+    lengths = {frozenset(k): v for k, v in known.bonds.items()}
+    length = lengths.get(frozenset(("P", "O5'")))
+    if length is None:
+        return
+    o3, p = one["O3'"], two["P"]
+    found.bond(o3, p, *length)
+    found.links.append((o3, p))
+    bends = {(k[1], frozenset((k[0], k[2]))): v for k, v in known.angles.items()}
+    inner = bends.get(("O5'", frozenset(("C5'", "P"))))
+    if "C3'" in one and inner:
+        found.angle(one["C3'"], o3, p, *inner)
+    for name in ("OP1", "OP2", "O5'"):
+        # The oxygen that the link replaces is OP3 of the component.
+        value = bends.get(("P", frozenset((name, "OP3"))))
+        if name in two and value:
+            found.angle(o3, p, two[name], value[0], 2 * ANGLE_SIGMA)
 
 
-def _disulfides(residues: list[tuple[str, dict[str, int]]], coord: np.ndarray) -> list[Link]:
-    sulfurs = [place for place, (_, atoms) in enumerate(residues) if "SG" in atoms]
-    if len(sulfurs) < 2:
-        return []
-    at = np.array([coord[residues[place][1]["SG"]] for place in sulfurs])
-    found = []
-    for a, b in sorted(scipy.spatial.cKDTree(at).query_pairs(_NEAR)):
-        first, second = residues[sulfurs[a]], residues[sulfurs[b]]
-        atoms = {**first[1], **{f"+{key}": value for key, value in second[1].items()}}
-        bond = disulfide_bond()
-        values = [StandardValue(("SG", "+SG"), bond.value, bond.esd)]
-        model = component("GDS")
-        if model is not None:
-            # Oxidised glutathione in the dictionary has the angle that E&H leave out.
-            angle = [v for v in model.angles if _is_disulfide(v.atoms)]
-            if angle:
-                mean = float(np.mean([v.value for v in angle]))
-                values.append(StandardValue(("CB", "SG", "+SG"), mean, ANGLE_SIGMA))
-                values.append(StandardValue(("SG", "+SG", "+CB"), mean, ANGLE_SIGMA))
-        found.append(Link("disulfide", atoms, tuple(values)))
-    return found
+def _by_distance(
+    found: Found,
+    tables: list[dict[str, int]],
+    kinds: list[str],
+    residue: np.ndarray,
+    element: np.ndarray,
+    radius: np.ndarray,
+) -> None:
+    """Disulfides; and whatever else is bonded across residues keeps its length."""
+    symbols = np.char.upper(element)
+    usable = ~np.isin(symbols, ["H", "D"])
+    usable &= ~np.array([is_water(k) for k in kinds], dtype=bool)[residue]
+    atoms = np.flatnonzero(usable)
+    if len(atoms) < 2:
+        return
+    metal = are_metals(element)
+    amino = np.array(["CA" in t and "N" in t for t in tables], dtype=bool)[residue]
+    pairs = cKDTree(found.coord[atoms]).query_pairs(3.0, output_type="ndarray")
+    pairs = np.sort(atoms[pairs], axis=1)
+    for a, b in pairs[np.lexsort(pairs.T[::-1])].tolist():
+        if residue[a] == residue[b] or (a, b) in found.bonds:
+            continue
+        apart = float(np.linalg.norm(found.coord[a] - found.coord[b]))
+        if symbols[a] == symbols[b] == "S" and amino[a] and amino[b]:
+            if apart < _SULFUR:
+                _disulfide(found, tables, residue, a, b)
+        elif metal[a] != metal[b]:
+            other = b if metal[a] else a
+            if symbols[other] != "C" and apart < radius[a] + radius[b] + 0.3:
+                found.bond(a, b, apart, 0.1)
+                found.links.append((a, b))
+        elif not (amino[a] and amino[b]) and 1.1 < apart < radius[a] + radius[b] + 0.2:
+            found.bond(a, b, apart, LENGTH_SIGMA)
+            found.links.append((a, b))
 
 
-def _is_disulfide(atoms: tuple[str, ...]) -> bool:
-    ends = {atoms[0][0], atoms[2][0]}
-    return atoms[1].startswith("SG") and ends == {"C", "S"}
+def _disulfide(
+    found: Found, tables: list[dict[str, int]], residue: np.ndarray, a: int, b: int
+) -> None:
+    standard = disulfide_bond()
+    found.bond(a, b, standard.value, standard.esd)
+    found.links.append((a, b))
+    # Oxidised glutathione, whose disulfide the dictionary has in one component.
+    known = component("GDS")
+    bends = (
+        []
+        if known is None
+        else [v for k, v in known.angles.items() if k[1].startswith("SG") and "CB" in k[0] + k[2]]
+    )
+    for one, two in ((a, b), (b, a)):
+        carbon = tables[residue[one]].get("CB")
+        if carbon is not None and bends:
+            found.angle(carbon, one, two, bends[0][0], ANGLE_SIGMA)
+
+
+def _torsion(coord: np.ndarray, a: int, b: int, c: int, d: int) -> float:
+    one, along, two = coord[b] - coord[a], coord[c] - coord[b], coord[d] - coord[c]
+    first, second = np.cross(one, along), np.cross(along, two)
+    sine = np.linalg.norm(along) * (one @ second)
+    return float(np.degrees(np.arctan2(sine, first @ second)))

@@ -13,7 +13,12 @@ import numpy as np
 
 from unstill.chemistry.restraints import build_restraints
 from unstill.ensembles import Ensemble
-from unstill.guidance.priors.geometry import ContactRadii, GeometryPrior, Springs
+from unstill.guidance.priors.geometry import (
+    ContactRadii,
+    GeometryPrior,
+    Springs,
+    three_bonds_apart,
+)
 from unstill.guidance.start import GuidedModel
 from unstill.shapes import Coords
 from unstill.validation.clashscore import contact_radii
@@ -50,7 +55,8 @@ class Finish:
         both = np.concatenate([restraints.bonds, restraints.bonds[:, ::-1]])
         riding = both[hydrogen[both[:, 0]]]
         movable[riding[:, 0]] = movable[riding[:, 1]]
-        pairs = restraints.torsion_pairs[hydrogen[restraints.torsion_pairs].any(axis=1)]
+        pairs = three_bonds_apart(restraints)
+        pairs = pairs[hydrogen[pairs].any(axis=1)]
         lengths = np.linalg.norm(reference[pairs[:, 0]] - reference[pairs[:, 1]], axis=1)
         self._prior = GeometryPrior(
             restraints,

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import gemmi
 import numpy as np
+import scipy.sparse
 import scipy.spatial
 
 from unstill.chemistry.radii import are_metals, vdw_radii
@@ -36,6 +37,7 @@ _SKIN = 0.8
 _BOND_REACH, _METAL_REACH = 2.0, 3.0
 """Å within which atoms of the reference are bonded, or one of them is a metal's ligand."""
 _VOLUME_SIGMA = 0.15
+_PLANAR_SIGMA = 0.03
 _LEAST = 1e-3
 
 
@@ -101,22 +103,27 @@ class ContactRadii:
     donor: Bool[np.ndarray, " n_atoms"]
 
 
-def united_radii(element: np.ndarray, n_hydrogens: Int[np.ndarray, " n_atoms"]) -> ContactRadii:
+def united_radii(element: np.ndarray, restraints: GeometryRestraints) -> ContactRadii:
     """Radii of heavy atoms that stand for their hydrogens too.
 
-    Carbons with hydrogens are wider by 0.2 Å, about what the hydrogens of a CH₂ add to the mean
-    of its directions; the finish has explicit hydrogens.
+    Carbons that have a place for a hydrogen are wider by 0.2 Å, about what those of a CH₂ add
+    to the mean of its directions; the finish has explicit hydrogens.
 
     Parameters
     ----------
-    element, n_hydrogens
-        ``(n_atoms,)`` symbols, and hydrogens of each.
+    element
+        ``(n_atoms,)`` symbols.
+    restraints
+        Bonds and planes of the atoms.
     """
     symbol = np.char.upper(np.asarray(element, dtype=str))
-    radius = vdw_radii(symbol) + _UNITED * ((symbol == "C") & (n_hydrogens > 0))
-    return ContactRadii(
-        radius, np.isin(symbol, ["N", "O", "S"]), np.zeros(len(symbol), dtype=bool)
-    )
+    n_bonds = np.bincount(restraints.bonds.ravel().astype(int), minlength=len(symbol))
+    flat = np.zeros(len(symbol), dtype=bool)
+    flat[restraints.planes[:, 0].astype(int)] = True
+    bare = (flat & (n_bonds >= 3)) | (n_bonds >= 4)
+    radius = vdw_radii(symbol) + _UNITED * ((symbol == "C") & ~bare)
+    nothing = np.zeros(len(symbol), dtype=bool)
+    return ContactRadii(radius, np.isin(symbol, ["N", "O", "S"]), nothing)
 
 
 class GeometryPrior:
@@ -173,7 +180,10 @@ class GeometryPrior:
         self.restraints = restraints
         self.movable = np.ones(len(element), dtype=bool) if movable is None else movable
         self._distances = _distances(restraints, springs)
-        self._radii = contacts or united_radii(element, restraints.n_hydrogens)
+        # A plane is a centre whose volume is nothing.
+        self._fours = np.concatenate([restraints.planes, restraints.chirals]).astype(int)
+        self._volumes = np.concatenate([np.zeros(len(restraints.planes)), restraints.volumes])
+        self._radii = contacts or united_radii(element, restraints)
         bonded = _bonded(np.asarray(element, dtype=str), self.reference)
         self._starts, self._partners = _excluded(restraints, bonded)
         self._contact_sigma, self._n_sweeps = contact_sigma, n_sweeps
@@ -207,7 +217,7 @@ class GeometryPrior:
         held = self._distances
         compliance = held.sigma**2
         multiplier = np.zeros(len(held.pairs))
-        turned = np.zeros(len(self.restraints.volumes))
+        turned = np.zeros(len(self._volumes))
         listed = max(1, self._n_sweeps // 4)
         # Hands first: out of strong noise they may be wrong, and nothing later mends them.
         volume_variance = _VOLUME_SIGMA**2
@@ -217,7 +227,7 @@ class GeometryPrior:
                 contacts = self._contacts(y, variance)
             hold_distances(y, variance, held.pairs, held.lengths, compliance, multiplier)
             hold_volumes(
-                y, variance, self.restraints.chirals, self.restraints.volumes, volume_variance,
+                y, variance, self._fours, self._volumes, volume_variance,
                 turned,
             )  # fmt: skip
             both = np.concatenate([y, contacts.still]) if len(contacts.still) else y
@@ -274,10 +284,10 @@ class GeometryPrior:
         held = self._distances
         length = np.linalg.norm(x[held.pairs[:, 0]] - x[held.pairs[:, 1]], axis=1)
         total = 0.5 * float((((length - held.lengths) / held.sigma) ** 2).sum())
-        corners = x[self.restraints.chirals]
+        corners = x[self._fours]
         u, v, w = (corners[:, k] - corners[:, 0] for k in (1, 2, 3))
         volume = (u * np.cross(v, w)).sum(axis=1)
-        total += 0.5 * float((((volume - self.restraints.volumes) / _VOLUME_SIGMA) ** 2).sum())
+        total += 0.5 * float((((volume - self._volumes) / _VOLUME_SIGMA) ** 2).sum())
         contacts = self._contacts(x, np.zeros(self.n_atoms))
         both = np.concatenate([x, contacts.still])
         apart = np.linalg.norm(both[contacts.pairs[:, 0]] - both[contacts.pairs[:, 1]], axis=1)
@@ -310,9 +320,9 @@ class _Contacts:
 
 def _distances(restraints: GeometryRestraints, springs: Springs | None) -> _Held:
     r = restraints
-    pairs = [r.bonds, r.one_three, r.one_four]
-    lengths = [r.lengths, r.one_three_lengths, r.one_four_lengths]
-    sigma = [r.bond_sigmas, r.one_three_sigmas, r.one_four_sigmas]
+    pairs = [r.bonds, r.angles[:, [0, 2]], r.planar[:, [0, 3]]]
+    lengths = [r.lengths, r.one_three, r.planar_distances]
+    sigma = [r.length_sigmas, r.one_three_sigmas, np.full(len(r.planar), _PLANAR_SIGMA)]
     if springs is not None:
         pairs.append(springs.pairs)
         lengths.append(springs.lengths)
@@ -322,6 +332,22 @@ def _distances(restraints: GeometryRestraints, springs: Springs | None) -> _Held
     return _Held(
         np.ascontiguousarray(joined), np.concatenate(lengths[::-1]), np.concatenate(sigma[::-1])
     )
+
+
+def three_bonds_apart(restraints: GeometryRestraints) -> Int[np.ndarray, "m 2"]:
+    """Return pairs (i < j) of atoms that three bonds part, none nearer."""
+    n = restraints.n_atoms
+    both = np.concatenate([restraints.bonds, restraints.bonds[:, ::-1]]).astype(int)
+    step = scipy.sparse.csr_array((np.ones(len(both)), (both[:, 0], both[:, 1])), shape=(n, n))
+    near = (step @ step + step + scipy.sparse.eye_array(n)).tocsr()
+    third = (step @ step @ step).tocsr()
+    third.data[:] = 1.0
+    near.data[:] = 1.0
+    apart = scipy.sparse.triu(third - third.multiply(near), k=1).tocoo()
+    chosen = apart.data > 0
+    pairs = np.stack([apart.row[chosen], apart.col[chosen]], axis=1).astype(int)
+    found: np.ndarray = pairs[np.lexsort(pairs.T[::-1])]
+    return found
 
 
 def _bonded(element: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -335,7 +361,7 @@ def _bonded(element: np.ndarray, reference: np.ndarray) -> np.ndarray:
 def _excluded(restraints: GeometryRestraints, bonded: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pairs up to three bonds apart, which are no contacts, by their first atom."""
     r = restraints
-    parts = [r.bonds, r.one_three, r.one_four, r.torsion_pairs, bonded]
+    parts = [r.bonds, r.angles[:, [0, 2]], r.planar[:, [0, 3]], three_bonds_apart(r), bonded]
     pairs = np.concatenate(parts).reshape(-1, 2)
     pairs = np.unique(np.sort(pairs.astype(int), axis=1), axis=0)
     starts = np.searchsorted(pairs[:, 0], np.arange(r.n_atoms + 1))

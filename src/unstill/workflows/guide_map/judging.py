@@ -68,9 +68,8 @@ def judge(model: GuidedModel, data: DensityObservable, state: EnsembleState) -> 
     rmsf = np.sqrt(np.bincount(residue, square) / np.bincount(residue))
     r = model.restraints
     bonds = bond_deviations(state.coord, r.bonds, r.lengths)
-    angles = angle_deviations(state.coord, r.angles, r.targets)
-    handed = np.abs(r.volumes) > 0
-    flips = chirality_flips(state.coord, r.chirals[handed], r.volumes[handed])
+    angles = angle_deviations(state.coord, r.angles, r.angle_targets)
+    flips = chirality_flips(state.coord, r.chirals, r.volumes)
     return Judged(
         work,
         held,
