@@ -23,9 +23,9 @@ from scipy.spatial import cKDTree
 from unstill.crystal import Crystal
 from unstill.crystal.supercell import symmetry_operations
 from unstill.errors import InputError
+from unstill.guidance.moves.oxygen_profile import LARGEST_STEP, RADIUS, OxygenProfile
 from unstill.guidance.observables.density import DensityObservable, DensityResidual
 from unstill.guidance.protocols import EnsembleState
-from unstill.scattering import form_factors
 from unstill.scattering.grid_scattering import GridScattering
 from unstill.shapes import Coord, Coords, Float
 
@@ -37,9 +37,6 @@ _SLACK = 0.2
 """Å by which a water that is there may miss these."""
 _CROWDED = 0.9
 """Weight of members without room from which there is no room for a water."""
-_RADIUS = 1.6
-_B = np.array([5.0, 8, 12, 16, 20, 25, 30, 36, 43, 51, 60, 70, 82, 95])
-_LARGEST_STEP = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +201,7 @@ class WaterMove:
         around: _Surroundings,
     ) -> tuple[WaterSites, np.ndarray]:
         """Occupancy, B and place by least squares, one water at a time."""
-        table = _Profiles(left.synthesis.d_min, self.observable.electron, left.scale)
+        table = OxygenProfile(left.synthesis.d_min, self.observable.electron, left.scale)
         coord, b, occupancy = sites.coord.copy(), sites.b_factor.copy(), sites.occupancy.copy()
         peak = np.zeros(len(sites))
         room = 1.0 - around.occupied(sites.coord)
@@ -218,68 +215,6 @@ class WaterMove:
             )
             peak[water] = occupancy[water] * table.at(np.zeros(1), b[water])[0] / spread
         return WaterSites(coord, b, occupancy, peak), peak
-
-
-class _Profiles:
-    """Density of an oxygen over radius and B, on the scale of the map."""
-
-    _STEP = 0.02
-
-    def __init__(self, d_min: float, electron: bool, scale: float) -> None:
-        nodes, shares = np.polynomial.legendre.leggauss(48)
-        s = (nodes + 1) / (2 * d_min)
-        f = form_factors(["O"], s**2, table="electron" if electron else "xray")[0]
-        weight = shares / (2 * d_min) * f * 4 * np.pi * s**2
-        radius = np.arange(0, _RADIUS + 1.0, self._STEP)
-        damping = np.exp(-_B[:, None] * s**2 / 4) * weight
-        self._table = scale * damping @ np.sinc(2 * s[:, None] * radius)
-
-    def at(self, radius: np.ndarray, b: float) -> np.ndarray:
-        place = np.interp(b, _B, np.arange(len(_B)))
-        row = min(int(place), len(_B) - 2)
-        profile = (1 - place + row) * self._table[row] + (place - row) * self._table[row + 1]
-        found: np.ndarray = np.interp(radius, np.arange(len(profile)) * self._STEP, profile)
-        return found
-
-    def fit(
-        self, near: Coord, values: np.ndarray, place: np.ndarray, b: float, room: float
-    ) -> tuple[np.ndarray, float, float]:
-        """Place, B and occupancy of one oxygen in a ball of density."""
-        occupancy = 0.0
-        for _ in range(3):
-            radius = np.linalg.norm(near - place, axis=1)
-            inside = radius <= _RADIUS
-            if inside.sum() < 5:
-                break
-            profiles = np.array([self.at(radius[inside], b) for b in _B])
-            best = (profiles @ values[inside]) / (profiles**2).sum(axis=1)
-            best = np.clip(best, 0.0, max(min(1.0, room), 0.0))
-            misfit = ((best[:, None] * profiles - values[inside]) ** 2).sum(axis=1)
-            choice = int(misfit.argmin())
-            b, occupancy = float(_B[choice]), float(best[choice])
-            if occupancy <= 0:
-                break
-            shift = self._shift(near[inside] - place, radius[inside], values[inside], b, occupancy)
-            place = place + shift
-            if np.linalg.norm(shift) < 0.005:
-                break
-        return place, b, occupancy
-
-    def _shift(
-        self, apart: np.ndarray, radius: np.ndarray, values: np.ndarray, b: float, occupancy: float
-    ) -> np.ndarray:
-        """Gauss–Newton step of the place."""
-        h = self._STEP
-        slope = (self.at(radius + h, b) - self.at(np.abs(radius - h), b)) / (2 * h)
-        # The density falls along r; the oxygen's move by δ changes it by −p' r̂·δ.
-        jacobian = -occupancy * slope[:, None] * apart / np.maximum(radius, 1e-6)[:, None]
-        left = values - occupancy * self.at(radius, b)
-        normal = jacobian.T @ jacobian
-        normal += 1e-3 * np.trace(normal) / 3 * np.eye(3) + 1e-300 * np.eye(3)
-        step = np.linalg.solve(normal, jacobian.T @ left)
-        length = float(np.linalg.norm(step))
-        shift: np.ndarray = step * min(1.0, _LARGEST_STEP / max(length, 1e-12))
-        return shift
 
 
 class _Surroundings:
@@ -401,11 +336,11 @@ def _ball(
     shape = np.array(difference.shape)
     centre = crystal.fractional(place[None])[0] * shape
     heights = 1 / np.linalg.norm(crystal.fractionalization_matrix, axis=1)
-    reach = np.ceil((_RADIUS + _LARGEST_STEP) / heights * shape).astype(int)
+    reach = np.ceil((RADIUS + LARGEST_STEP) / heights * shape).astype(int)
     axes = [np.arange(-n, n + 1) + int(np.rint(c)) for n, c in zip(reach, centre, strict=True)]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
     near = crystal.cartesian(points / shape)
-    inside = np.linalg.norm(near - place, axis=1) <= _RADIUS + _LARGEST_STEP
+    inside = np.linalg.norm(near - place, axis=1) <= RADIUS + LARGEST_STEP
     return near[inside], difference[tuple((points[inside] % shape).T)]
 
 
