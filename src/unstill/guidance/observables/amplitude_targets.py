@@ -111,7 +111,7 @@ class MaximumLikelihood:
         for number in range(n_shells):
             here = shell == number
             if not (here & observed.free).any():
-                # Ties in spacing can leave a shell without free ones: D = 0, so that it pulls nothing.
+                # Ties in spacing can leave a shell without free ones: D = 0, it pulls nothing.
                 continue
             # Powers need no phases and no model errors: all reflections of the shell.
             power = observed.f_obs[here] ** 2
@@ -188,4 +188,5 @@ def _unlikely(
     apart = (f_obs - d * f_model) ** 2 / v
     x = d * f_obs * f_model / v
     two_sided = 0.5 * np.log(v) + apart / 2 - np.log1p(np.exp(-2 * x)) + np.log(2)
-    return np.where(centric, two_sided, np.log(v) + apart - np.log(i0e(2 * x)))
+    found: np.ndarray = np.where(centric, two_sided, np.log(v) + apart - np.log(i0e(2 * x)))
+    return found
