@@ -43,7 +43,9 @@ def list_(as_json: Json = False, debug: Debug = False) -> None:
         for one in found:
             card = one.card
             verb.say(f"{card.name}  ({card.title}, {card.licence}, {card.source})")
-            verb.say(f"    {', '.join(card.requirements)}, about {card.megabytes} MB")
+            verb.say(
+                f"    {', '.join((*card.requirements, *card.bare))}, about {card.megabytes} MB"
+            )
             verb.say(f"    installed: {one.python or 'no'}")
             verb.say(f"    weights: {one.weights or f'no; put {_wanted(one)}'}")
 
@@ -157,7 +159,7 @@ def _entry(found: Environment) -> dict[str, Any]:
         "title": card.title,
         "licence": card.licence,
         "source": card.source,
-        "requirements": list(card.requirements),
+        "requirements": [*card.requirements, *card.bare],
         "megabytes": card.megabytes,
         "folder": found.folder,
         "installed": found.python is not None,

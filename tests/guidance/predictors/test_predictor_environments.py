@@ -54,9 +54,11 @@ def card(name: str = "tinypredictor", **changes: object) -> Card:
     made = Card(
         name="tiny",
         title="Tiny",
+        role="prior",
         licence="MIT",
         source="",
         requirements=(f"{name}==1.0",),
+        bare=(),
         module=name,
         python=("3.8", "3.99"),
         megabytes=1,
