@@ -9,6 +9,7 @@ one in the atoms and the frame of a model.
 from unstill.guidance.predictors.client import PredictorProcess
 from unstill.guidance.predictors.model_prior import ModelPrior
 from unstill.guidance.predictors.opening import open_prior
+from unstill.guidance.predictors.packer import SideChainPacker, SideChainProposals, open_packer
 from unstill.guidance.predictors.prior import PredictorPrior
 from unstill.guidance.predictors.protocol import Hello, Molecule, Report
 
@@ -19,5 +20,8 @@ __all__ = [
     "PredictorPrior",
     "PredictorProcess",
     "Report",
+    "SideChainPacker",
+    "SideChainProposals",
+    "open_packer",
     "open_prior",
 ]

@@ -17,7 +17,9 @@ from unstill.guidance.predictors import failures, protocol, wire
 from unstill.guidance.predictors.channel import Channel, ClosedError, DeadlineError
 from unstill.guidance.predictors.protocol import Hello, Molecule, Report
 from unstill.parallel import cpu_count
-from unstill.shapes import Coords
+from unstill.shapes import Coord, Coords
+
+Packed = tuple[list[list[str]], Coords, np.ndarray]
 
 WORKER_MAIN = Path(__file__).with_name("worker_main.py")
 
@@ -159,6 +161,38 @@ class PredictorProcess:
         self._check_shape(gradient)
         _, arrays = self._ask({"type": "pullback"}, {"gradient": np.asarray(gradient)})
         return self._checked(arrays, "gradient", gradient.shape)
+
+    def pack(self, ask: Mapping[str, Any], coord: Coord, context: Coord) -> Packed:
+        """Side chains drawn anew; see :class:`SideChainPacker`, which asks for them.
+
+        Parameters
+        ----------
+        ask
+            ``residues``, ``free``, ``numbers``, ``samples`` and ``seed``.
+        coord, context
+            ``(n, 3)`` places (Å) of the atoms of the residues, and of ligands.
+
+        Returns
+        -------
+        names, coord, density
+            Atom names by residue, ``(samples, n_named, 3)`` in Å, ``(samples, n_residues)``.
+
+        Raises
+        ------
+        PredictorError
+            If no sensible answer comes; the subclass says why.
+        """
+        answer, arrays = self._ask(
+            {"type": "pack", **ask}, {"coord": coord, "context": context.reshape(-1, 3)}
+        )
+        n_residues, samples = len(ask["residues"]), ask["samples"]
+        names = answer.get("names")
+        if not isinstance(names, list) or len(names) != n_residues:
+            raise self._nonsense(f"names of {names!r:.60} for {n_residues} residues")
+        named = [[str(name) for name in one] for one in names]
+        shape = (samples, sum(map(len, named)), 3)
+        found = self._checked(arrays, "coord", shape)
+        return named, found, self._checked(arrays, "density", (samples, n_residues))
 
     def report(self) -> Report:
         """Device and memory in use now."""

@@ -20,6 +20,16 @@ A ``worker.py`` defines a class ``Worker``:
 ``device_memory()``
     Bytes in use on the device.
 
+One that packs side chains has, in place of the first three and with ``None``
+for ``sigma_data``:
+
+``pack(residues, free, coord, context, numbers, samples, seed)``
+    For every residue (chain, number, letter, names of its atoms; their places
+    follow one another in ``coord``) that is free, side chains drawn anew beside
+    atoms of ligands of these places and atomic numbers. Returns names by
+    residue, places ``(samples, atoms, 3)`` of all named, and log densities of
+    the drawn angles ``(samples, residues)``.
+
 An exception with an attribute ``kind`` decides what unstill is told.
 """
 
@@ -114,6 +124,17 @@ class Desk:
         if asked == "pullback":
             pulled = self._worker.pullback(arrays["gradient"])
             return {"type": "pullback"}, {"gradient": pulled}
+        if asked == "pack":
+            drawn = self._worker.pack(
+                request["residues"],
+                request["free"],
+                arrays["coord"],
+                arrays["context"],
+                request["numbers"],
+                request["samples"],
+                request["seed"],
+            )
+            return {"type": "pack", "names": drawn[0]}, {"coord": drawn[1], "density": drawn[2]}
         if asked == "report":
             return {"type": "report", **self._report()}, {}
         raise BadInputError(f"{asked!r} is no request")
@@ -131,7 +152,7 @@ class Desk:
             "name": worker.name,
             "version": worker.version,
             "python": platform.python_version(),
-            "sigma_data": float(worker.sigma_data),
+            "sigma_data": None if worker.sigma_data is None else float(worker.sigma_data),
             **self._report(),
         }
 
