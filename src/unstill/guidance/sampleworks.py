@@ -141,8 +141,9 @@ def read_proteins(path: Path) -> tuple[SampleworksProtein, ...]:
     for line, row in _rows(path, ("name", "structure", "density", "resolution")):
         if not row["name"]:
             raise _wrong(path, line, "a protein has no name", "")
-        places = (path.parent / row[key] for key in ("structure", "density"))
-        found.append(SampleworksProtein(row["name"], *places, _resolution(path, line, row)))
+        structure, density = path.parent / row["structure"], path.parent / row["density"]
+        resolution = _resolution(path, line, row)
+        found.append(SampleworksProtein(row["name"], structure, density, resolution))
     return tuple(found)
 
 

@@ -30,6 +30,7 @@ class Worker:
     def __init__(self, options):
         self.device = options.get("device", "cpu")
         self._turns = "turns" in options
+        self._drops = options.get("drops", "")
         if options.get("weights") == "/broken":
             sys.exit(5)
         self._kept = None
@@ -37,6 +38,8 @@ class Worker:
     def featurise(self, molecules, seed):
         rows = []
         for molecule in molecules:
+            if molecule["sequence"] == self._drops:
+                continue
             for chain in molecule["chains"]:
                 if molecule["kind"] == "ccd":
                     name = molecule["sequence"]

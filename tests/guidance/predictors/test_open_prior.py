@@ -274,3 +274,15 @@ def test_it_begins_anywhere_without_sample_init() -> None:
 def test_a_predictor_that_ends_at_once_is_told_and_leaves_no_process(tmp_path: Path) -> None:
     with pytest.raises(PredictorDiedError, match="exit code 5"):
         open_prior("folding", in_its_frame(), options={"weights": "/broken"}).__enter__()
+
+
+def test_a_ligand_that_a_predictor_drops_is_named() -> None:
+    atoms = model(("A", 1, "GLY", BACKBONE), ("A", 2, "SER", SERINE), ("A", 9, "GOL", GLYCEROL))
+    with pytest.raises(InputError, match="left molecules out; found ccd GOL"):
+        open_prior("folding", atoms, options={"drops": "GOL"}).__enter__()
+
+
+def test_a_packer_is_no_prior(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "find_card", cards.find_card)
+    with pytest.raises(InputError, match="packer is no prior"):
+        open_prior("ligandmpnn", in_its_frame()).__enter__()

@@ -115,9 +115,9 @@ def test_an_installed_predictor_starts_with_its_weights(home: Path) -> None:
     found = environments.install(card(), progress=told.append)
     assert found.python == home / "tiny" / "bin" / "python"
     assert found.weights == home / "tiny" / "weights" / "tiny.ckpt"
-    assert len(told) == 3
+    assert len(told) == 4
     assert environments.install(card(), progress=told.append) == found
-    assert len(told) == 3
+    assert len(told) == 4
     # A worker of numpy alone cannot run there: the environment is its own, not ours.
     with pytest.raises(Exception, match="numpy"):
         environments.start(found)

@@ -107,6 +107,13 @@ class PredictorProcess:
         -------
         AtomArray
             Atoms in the predictor's order; their coordinates are not set.
+
+        Raises
+        ------
+        InputError
+            If it cannot take the molecules, or leaves some of them out.
+        PredictorError
+            If no sensible answer comes; the subclass says why.
         """
         self._featurised = (protocol.checked_molecules(molecules), seed)
         self._atoms = self._ask_for_atoms()
@@ -271,7 +278,16 @@ class PredictorProcess:
         molecules, seed = self._featurised
         answer, _ = self._ask({"type": "featurise", "molecules": molecules, "seed": seed})
         ligands = {c for m in molecules if m["kind"] in protocol.LIGANDS for c in m["chains"]}
-        return protocol.read_atoms(answer, ligands)
+        atoms = protocol.read_atoms(answer, ligands)
+        # Some predictors drop, without a word, what they were not trained on.
+        there = set(atoms.chain_id.tolist())
+        if lost := [m for m in molecules if not set(m["chains"]) <= there]:
+            raise InputError(
+                f"{self.name} left molecules out",
+                found=", ".join(f"{m['kind']} {m['sequence'][:20]}" for m in lost),
+                fix="leave them out of the model as well",
+            )
+        return atoms
 
     def _ask(
         self,

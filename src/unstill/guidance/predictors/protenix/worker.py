@@ -29,6 +29,17 @@ import numpy as np
 
 PUBLISHED = "protenix_base_default_v1.0.0.pt"
 KINDS = {"protein": "proteinChain", "rna": "rnaSequence", "dna": "dnaSequence"}
+OF_ATOMS = (
+    "ref_pos",
+    "ref_charge",
+    "ref_mask",
+    "ref_element",
+    "ref_atom_name_chars",
+    "atom_to_token_idx",
+    "d_lm",
+    "v_lm",
+    "pad_info",
+)
 # Kernels of its own need a compiler for the device, which few have.
 PLAIN = {
     "LAYERNORM_TYPE": "torch",
@@ -89,19 +100,8 @@ class Worker:
             inputs, single, pair = inputs.float(), single.float(), pair.float()
             conditioning = model.diffusion_module.diffusion_conditioning
             pair = conditioning.prepare_cache(features["relp"], pair, False)
-            names = [
-                "ref_pos",
-                "ref_charge",
-                "ref_mask",
-                "ref_element",
-                "ref_atom_name_chars",
-                "atom_to_token_idx",
-                "d_lm",
-                "v_lm",
-                "pad_info",
-            ]
             local, atom = model.diffusion_module.atom_attention_encoder.prepare_cache(
-                **{name: features[name] for name in names}, r_l=True, z=pair, inplace_safe=False
+                **{name: features[name] for name in OF_ATOMS}, r_l=True, z=pair, inplace_safe=False
             )
         self._given = {
             "input_feature_dict": features,
