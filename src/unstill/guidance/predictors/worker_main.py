@@ -41,6 +41,8 @@ import os
 import platform
 import signal
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,6 +57,7 @@ def main(path: str) -> None:
     """Answer requests until told to stop, or until nobody is left to ask."""
     # Ctrl-C reaches everybody; the one who asks decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     requests, answers = os.dup(0), os.dup(1)
     nowhere = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nowhere, 0)
@@ -76,6 +79,17 @@ def main(path: str) -> None:
                 frame = wire.encode(_failure(error) | number)
             out.write(frame)
             out.flush()
+
+
+def _end_with(owner: int) -> None:
+    """End when whoever started this is gone, also amid a long computation."""
+    # A closed pipe is seen only between two answers.
+    while os.getppid() == owner:
+        time.sleep(1.0)
+    # It leads its group: what it started ends with it.
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os._exit(1)
 
 
 class Desk:
