@@ -5,19 +5,23 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 OUT ?= unstill-demo
+PREDICTORS ?= build/predictors
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers docs bench soak fix install-size clean
+.PHONY: help demo test test-predictors check lint types layers docs bench soak fix install-size clean
 
 help: ## show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/core.stamp ## the main job on the embedded data, with a report
 	$(BIN)/unstill demo -o $(OUT)
 
 test: .venv/test.stamp ## the default test suite
 	$(BIN)/pytest -n auto -m "not soak and not gpu"
+
+test-predictors: .venv/test.stamp ## install each structure predictor (2 GB each) and test it; NAMES="boltz2 rf3"
+	UNSTILL_PREDICTORS=$(abspath $(PREDICTORS)) $(BIN)/python tests/predictors_real/run_all.py $(NAMES)
 
 check: lint types layers docs ## ruff, mypy --strict, import-linter, docs build
 

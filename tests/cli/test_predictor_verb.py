@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -21,16 +22,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "home"
 
 
-def fake(monkeypatch: pytest.MonkeyPatch, worker: str) -> None:
-    """Let a worker of the tests speak for openfold3, in our own Python."""
-    entry = json.loads((cards.find_card("openfold3").worker.with_name("card.json")).read_text())
-    first, last = entry.pop("python")
-    requirements = tuple(entry.pop("requirements"))
-    card = cards.Card(
-        **entry, python=(first, last), requirements=requirements, worker=FAKES / worker
-    )
+def fake(monkeypatch: pytest.MonkeyPatch, worker: str, name: str = "openfold3") -> None:
+    """Let a worker of the tests speak for a predictor, in our own Python."""
+    card = dataclasses.replace(cards.find_card(name), worker=FAKES / worker)
     monkeypatch.setattr(cards, "_cards", lambda: (card,))
-    monkeypatch.setenv("UNSTILL_PREDICTOR_PYTHON_OPENFOLD3", sys.executable)
+    monkeypatch.setenv(f"UNSTILL_PREDICTOR_PYTHON_{name.upper()}", sys.executable)
 
 
 def run(*words: object) -> tuple[int, dict[str, object], str]:
@@ -50,6 +46,16 @@ def test_list_says_what_is_here(home: Path) -> None:
     assert code == 0
     assert "openfold3==0.5.0" in text
     assert str(home / "openfold3" / "weights") in text
+
+
+def test_check_packs_with_a_packer(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake(monkeypatch, "packing_worker.py", "ligandmpnn")
+    code, answer, errors = run("check", "ligandmpnn", "--json")
+    assert (code, errors) == (0, "")
+    assert (answer["name"], answer["n_atoms"]) == ("packing", 18)
+    assert float(str(answer["seconds_to_pack"])) > 0
+    _, _, text = run("list")
+    assert "weights: inside the package" in text
 
 
 def test_check_tries_the_predictor_and_reports(monkeypatch: pytest.MonkeyPatch) -> None:

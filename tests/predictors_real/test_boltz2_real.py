@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import real_predictor as real
-from boltz_components import write_components
+from components import write_components
 
 from unstill.errors import InputError
 from unstill.guidance.predictors import Molecule, PredictorProcess

@@ -43,9 +43,12 @@ def list_(as_json: Json = False, debug: Debug = False) -> None:
         for one in found:
             card = one.card
             verb.say(f"{card.name}  ({card.title}, {card.licence}, {card.source})")
-            verb.say(f"    {', '.join(card.requirements)}, about {card.megabytes} MB")
+            verb.say(
+                f"    {', '.join((*card.requirements, *card.bare))}, about {card.megabytes} MB"
+            )
             verb.say(f"    installed: {one.python or 'no'}")
-            verb.say(f"    weights: {one.weights or f'no; put {_wanted(one)}'}")
+            inside = "inside the package" if card.role == "packer" else f"no; put {_wanted(one)}"
+            verb.say(f"    weights: {one.weights or inside}")
 
 
 @verbs.command("install")
@@ -74,7 +77,7 @@ def install_(
         verb.result = {"predictor": _entry(found)}
         verb.output("environment", found.folder)
         verb.say(f"{found.card.title} is installed: {found.python}")
-        if found.weights is None:
+        if found.weights is None and found.card.role == "prior":
             verb.say(f"its weights are missing; put {_wanted(found)}")
 
 
@@ -100,7 +103,10 @@ def check_(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Start a predictor, denoise a tripeptide and report what it used.
+    """Start a predictor, try it on a small peptide and report what it used.
+
+    A predictor of structures denoises it, and takes a gradient back; a packer
+    of side chains packs it.
 
     Example: unstill predictor check openfold3
     """
@@ -113,9 +119,11 @@ def check_(
         verb.record({"name": name, "timeout": timeout, **given, **options})
         options |= {key: str(value) for key, value in given.items() if value is not None}
         begun = time.monotonic()
-        with start(locate(find_card(name)), options=options, timeout=timeout) as process:
+        card = find_card(name)
+        with start(locate(card), options=options, timeout=timeout) as process:
             ready = time.monotonic()
-            verb.result = {"seconds_to_start": ready - begun} | _tried(process)
+            done = _packed(process) if card.role == "packer" else _tried(process)
+            verb.result = {"seconds_to_start": ready - begun} | done
         for key, value in verb.result.items():
             verb.say(f"{key}: {value:.2f}" if isinstance(value, float) else f"{key}: {value}")
 
@@ -134,17 +142,46 @@ def _tried(process: PredictorProcess) -> dict[str, Any]:
     prior.denoise(x, 10.0)
     done = time.monotonic()
     prior.pullback(x, 10.0, np.ones_like(x))
+    return {
+        "sigma_data": process.hello.sigma_data,
+        "n_atoms": prior.n_atoms,
+        "seconds_to_featurise": ready - begun,
+        "seconds_to_denoise": done - ready,
+        "seconds_to_pull_back": time.monotonic() - done,
+    } | _used(process)
+
+
+def _packed(process: PredictorProcess) -> dict[str, Any]:
+    import biotite.structure as bst
+    import biotite.structure.info as bsi
+    import numpy as np
+
+    from unstill.guidance.predictors import SideChainPacker
+
+    serine = bsi.residue("SER")
+    serine = serine[np.isin(serine.atom_name, ["N", "CA", "C", "O", "CB", "OG"])]
+    residues = []
+    for number in range(1, 4):
+        one = serine.copy()
+        one.res_id[:] = number
+        one.chain_id[:] = "A"
+        # As far apart as residues of a strand are.
+        one.coord += np.array([3.5 * number, 0.0, 0.0], dtype=np.float32)
+        residues.append(one)
+    peptide = bst.concatenate(residues)
+    begun = time.monotonic()
+    SideChainPacker(process, peptide).propose(peptide.coord.astype(float), 1, seed=0)
+    seconds = time.monotonic() - begun
+    return {"n_atoms": len(peptide), "seconds_to_pack": seconds} | _used(process)
+
+
+def _used(process: PredictorProcess) -> dict[str, Any]:
     report, hello = process.report(), process.hello
     return {
         "name": hello.name,
         "version": hello.version,
         "python": hello.python,
         "device": report.device,
-        "sigma_data": hello.sigma_data,
-        "n_atoms": prior.n_atoms,
-        "seconds_to_featurise": ready - begun,
-        "seconds_to_denoise": done - ready,
-        "seconds_to_pull_back": time.monotonic() - done,
         "memory_bytes": report.memory,
         "device_memory_bytes": report.device_memory,
     }
@@ -157,7 +194,7 @@ def _entry(found: Environment) -> dict[str, Any]:
         "title": card.title,
         "licence": card.licence,
         "source": card.source,
-        "requirements": list(card.requirements),
+        "requirements": [*card.requirements, *card.bare],
         "megabytes": card.megabytes,
         "folder": found.folder,
         "installed": found.python is not None,

@@ -54,9 +54,11 @@ def card(name: str = "tinypredictor", **changes: object) -> Card:
     made = Card(
         name="tiny",
         title="Tiny",
+        role="prior",
         licence="MIT",
         source="",
         requirements=(f"{name}==1.0",),
+        bare=(),
         module=name,
         python=("3.8", "3.99"),
         megabytes=1,
@@ -113,9 +115,9 @@ def test_an_installed_predictor_starts_with_its_weights(home: Path) -> None:
     found = environments.install(card(), progress=told.append)
     assert found.python == home / "tiny" / "bin" / "python"
     assert found.weights == home / "tiny" / "weights" / "tiny.ckpt"
-    assert len(told) == 3
+    assert len(told) == 4
     assert environments.install(card(), progress=told.append) == found
-    assert len(told) == 3
+    assert len(told) == 4
     # A worker of numpy alone cannot run there: the environment is its own, not ours.
     with pytest.raises(Exception, match="numpy"):
         environments.start(found)

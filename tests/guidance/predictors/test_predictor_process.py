@@ -251,16 +251,27 @@ def test_an_alignment_that_is_not_there_is_refused(tmp_path: Path) -> None:
 OWNER = """
 import sys, time
 from pathlib import Path
+import numpy as np
 from unstill.guidance.predictors import Molecule, PredictorProcess
-process = PredictorProcess("fake", Path(sys.executable), Path(sys.argv[1]), threads=1)
+options = {"fault": "hang"}
+process = PredictorProcess(
+    "fake", Path(sys.executable), Path(sys.argv[1]), options=options, threads=1
+)
+x = np.zeros((1, 4, 3))
+if sys.argv[2] == "amid a computation":
+    process.featurise([Molecule("protein", "G", ("A",))])
+    process.denoise(x, 1.0)
 print(process.pid, flush=True)
+if sys.argv[2] == "amid a computation":
+    process.denoise(x, 1.0)
 time.sleep(60)
 """
 
 
+@pytest.mark.parametrize("when", ["between two answers", "amid a computation"])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_the_worker_ends_with_its_owner(number: int) -> None:
-    command = [sys.executable, "-c", OWNER, str(HERE / "linear_worker.py")]
+def test_the_worker_ends_with_its_owner(number: int, when: str) -> None:
+    command = [sys.executable, "-c", OWNER, str(HERE / "faulty_worker.py"), when]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as owner:
         assert owner.stdout is not None
         worker = int(owner.stdout.readline())

@@ -22,10 +22,15 @@ class Card:
     ----------
     name, title
         For the command line, and for people.
+    role
+        ``"prior"``, or ``"packer"`` where it places side chains only.
     licence, source
         Of its code, and where that is.
     requirements
         What pip is asked for.
+    bare
+        What is installed after that without looking at what it requires, or on which Python:
+        packages whose own pins ask for devices or releases that the worker does without.
     module
         What can be imported when it is installed.
     python
@@ -44,9 +49,11 @@ class Card:
 
     name: str
     title: str
+    role: str
     licence: str
     source: str
     requirements: tuple[str, ...]
+    bare: tuple[str, ...]
     module: str
     python: tuple[str, str]
     megabytes: int
@@ -91,9 +98,13 @@ def read_card(path: Path) -> Card:
     try:
         first, last = entry.pop("python")
         requirements = tuple(entry.pop("requirements"))
+        bare = tuple(entry.pop("bare", ()))
+        role = entry.pop("role", "prior")
         return Card(
             **entry,
             requirements=requirements,
+            bare=bare,
+            role=role,
             python=(first, last),
             worker=path.with_name("worker.py"),
         )

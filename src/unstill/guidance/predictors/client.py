@@ -17,7 +17,9 @@ from unstill.guidance.predictors import failures, protocol, wire
 from unstill.guidance.predictors.channel import Channel, ClosedError, DeadlineError
 from unstill.guidance.predictors.protocol import Hello, Molecule, Report
 from unstill.parallel import cpu_count
-from unstill.shapes import Coords
+from unstill.shapes import Coord, Coords
+
+Packed = tuple[list[list[str]], Coords, np.ndarray]
 
 WORKER_MAIN = Path(__file__).with_name("worker_main.py")
 
@@ -105,6 +107,13 @@ class PredictorProcess:
         -------
         AtomArray
             Atoms in the predictor's order; their coordinates are not set.
+
+        Raises
+        ------
+        InputError
+            If it cannot take the molecules, or leaves some of them out.
+        PredictorError
+            If no sensible answer comes; the subclass says why.
         """
         self._featurised = (protocol.checked_molecules(molecules), seed)
         self._atoms = self._ask_for_atoms()
@@ -159,6 +168,38 @@ class PredictorProcess:
         self._check_shape(gradient)
         _, arrays = self._ask({"type": "pullback"}, {"gradient": np.asarray(gradient)})
         return self._checked(arrays, "gradient", gradient.shape)
+
+    def pack(self, ask: Mapping[str, Any], coord: Coord, context: Coord) -> Packed:
+        """Side chains drawn anew; see :class:`SideChainPacker`, which asks for them.
+
+        Parameters
+        ----------
+        ask
+            ``residues``, ``free``, ``numbers``, ``samples`` and ``seed``.
+        coord, context
+            ``(n, 3)`` places (Å) of the atoms of the residues, and of ligands.
+
+        Returns
+        -------
+        names, coord, density
+            Atom names by residue, ``(samples, n_named, 3)`` in Å, ``(samples, n_residues)``.
+
+        Raises
+        ------
+        PredictorError
+            If no sensible answer comes; the subclass says why.
+        """
+        answer, arrays = self._ask(
+            {"type": "pack", **ask}, {"coord": coord, "context": context.reshape(-1, 3)}
+        )
+        n_residues, samples = len(ask["residues"]), ask["samples"]
+        names = answer.get("names")
+        if not isinstance(names, list) or len(names) != n_residues:
+            raise self._nonsense(f"names of {names!r:.60} for {n_residues} residues")
+        named = [[str(name) for name in one] for one in names]
+        shape = (samples, sum(map(len, named)), 3)
+        found = self._checked(arrays, "coord", shape)
+        return named, found, self._checked(arrays, "density", (samples, n_residues))
 
     def report(self) -> Report:
         """Device and memory in use now."""
@@ -237,7 +278,16 @@ class PredictorProcess:
         molecules, seed = self._featurised
         answer, _ = self._ask({"type": "featurise", "molecules": molecules, "seed": seed})
         ligands = {c for m in molecules if m["kind"] in protocol.LIGANDS for c in m["chains"]}
-        return protocol.read_atoms(answer, ligands)
+        atoms = protocol.read_atoms(answer, ligands)
+        # Some predictors drop, without a word, what they were not trained on.
+        there = set(atoms.chain_id.tolist())
+        if lost := [m for m in molecules if not set(m["chains"]) <= there]:
+            raise InputError(
+                f"{self.name} left molecules out",
+                found=", ".join(f"{m['kind']} {m['sequence'][:20]}" for m in lost),
+                fix="leave them out of the model as well",
+            )
+        return atoms
 
     def _ask(
         self,

@@ -163,14 +163,17 @@ def install(
         folder.mkdir(parents=True, exist_ok=True)
         _run([str(python), "-m", "venv", str(folder)], "the environment could not be made")
         inner = folder / "bin" / "python"
-        tell(f"installing {', '.join(card.requirements)} (about {card.megabytes} MB)")
+        tell(f"installing {', '.join((*card.requirements, *card.bare))}")
+        tell(f"(about {card.megabytes} MB in the end)")
         pip = [str(inner), "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
-        pip += ["--constraint", str(CONSTRAINTS), *card.requirements]
-        _run(pip, f"pip could not install {card.title}")
+        what = f"pip could not install {card.title}"
+        _run([*pip, "--constraint", str(CONSTRAINTS), *card.requirements], what)
+        if card.bare:
+            _run([*pip, "--no-deps", "--ignore-requires-python", *card.bare], what)
         tell(f"importing {card.module}")
         # An install without an error proves nothing yet.
         _run([str(inner), "-I", "-c", f"import {card.module}"], f"{card.title} was installed, but")
-        mark = {"requirements": card.requirements, "python": str(python)}
+        mark = {"requirements": [*card.requirements, *card.bare], "python": str(python)}
         (folder / _MARK).write_text(json.dumps(mark))
     except BaseException:
         _remove(folder)

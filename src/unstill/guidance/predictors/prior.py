@@ -132,6 +132,7 @@ class PredictorPrior:
             If the noise does not drown what the structures look like.
         """
         spread = self._process.hello.sigma_data
+        assert spread is not None
         if sigma < _DROWNED * spread:
             raise InputError(
                 "noise must drown the structure where sampling starts from nothing",

@@ -10,6 +10,9 @@ featurise  molecules, seed              atoms: chain, residue number, residue na
                                         atom name, element
 denoise    x, sigma, keep               clean
 pullback   gradient                     gradient
+pack       residues, free, coord,       names, coord, density
+           context, numbers, samples,
+           seed
 report     –                            device, memory, device_memory
 shutdown   –                            –
 ========== ============================ ==========================================
@@ -129,7 +132,8 @@ class Hello:
     python
         Version of the Python that it runs in.
     sigma_data
-        Spread (Å) of the structures that the network was trained on.
+        Spread (Å) of the structures that the network was trained on; ``None`` where it is no
+        denoiser.
     report
         What it uses now that its weights are loaded.
     """
@@ -137,7 +141,7 @@ class Hello:
     name: str
     version: str
     python: str
-    sigma_data: float
+    sigma_data: float | None
     report: Report
 
 
@@ -189,12 +193,12 @@ def read_hello(name: str, answer: Mapping[str, Any]) -> Hello:
             str(answer["name"]),
             str(answer["version"]),
             str(answer["python"]),
-            float(answer["sigma_data"]),
+            None if answer["sigma_data"] is None else float(answer["sigma_data"]),
             read_report(answer),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise _senseless("the greeting", error) from error
-    if not 0 < found.sigma_data < np.inf:
+    if found.sigma_data is not None and not 0 < found.sigma_data < np.inf:
         raise _senseless("the spread of the data", found.sigma_data)
     return found
 

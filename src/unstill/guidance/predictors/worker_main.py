@@ -20,6 +20,16 @@ A ``worker.py`` defines a class ``Worker``:
 ``device_memory()``
     Bytes in use on the device.
 
+One that packs side chains has, in place of the first three and with ``None``
+for ``sigma_data``:
+
+``pack(residues, free, coord, context, numbers, samples, seed)``
+    For every residue (chain, number, letter, names of its atoms; their places
+    follow one another in ``coord``) that is free, side chains drawn anew beside
+    atoms of ligands of these places and atomic numbers. Returns names by
+    residue, places ``(samples, atoms, 3)`` of all named, and log densities of
+    the drawn angles ``(samples, residues)``.
+
 An exception with an attribute ``kind`` decides what unstill is told.
 """
 
@@ -31,6 +41,8 @@ import os
 import platform
 import signal
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,6 +57,7 @@ def main(path: str) -> None:
     """Answer requests until told to stop, or until nobody is left to ask."""
     # Ctrl-C reaches everybody; the one who asks decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     requests, answers = os.dup(0), os.dup(1)
     nowhere = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nowhere, 0)
@@ -66,6 +79,17 @@ def main(path: str) -> None:
                 frame = wire.encode(_failure(error) | number)
             out.write(frame)
             out.flush()
+
+
+def _end_with(owner: int) -> None:
+    """End when whoever started this is gone, also amid a long computation."""
+    # A closed pipe is seen only between two answers.
+    while os.getppid() == owner:
+        time.sleep(1.0)
+    # It leads its group: what it started ends with it.
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os._exit(1)
 
 
 class Desk:
@@ -114,6 +138,17 @@ class Desk:
         if asked == "pullback":
             pulled = self._worker.pullback(arrays["gradient"])
             return {"type": "pullback"}, {"gradient": pulled}
+        if asked == "pack":
+            drawn = self._worker.pack(
+                request["residues"],
+                request["free"],
+                arrays["coord"],
+                arrays["context"],
+                request["numbers"],
+                request["samples"],
+                request["seed"],
+            )
+            return {"type": "pack", "names": drawn[0]}, {"coord": drawn[1], "density": drawn[2]}
         if asked == "report":
             return {"type": "report", **self._report()}, {}
         raise BadInputError(f"{asked!r} is no request")
@@ -131,7 +166,7 @@ class Desk:
             "name": worker.name,
             "version": worker.version,
             "python": platform.python_version(),
-            "sigma_data": float(worker.sigma_data),
+            "sigma_data": None if worker.sigma_data is None else float(worker.sigma_data),
             **self._report(),
         }
 

@@ -1,4 +1,4 @@
-"""Components in the form that the recipes of Boltz make molecules of."""
+"""Components in the form that the recipes make molecules and dictionaries of."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ def component(name: str) -> dict[str, Any]:
     table = biotite.structure.info.get_from_ccd("chem_comp_atom", name, "pdbx_leaving_atom_flag")
     names = biotite.structure.info.get_from_ccd("chem_comp_atom", name, "atom_id").as_array()
     leaving = dict(zip(names, table.as_array() == "Y", strict=True))
+    kind = biotite.structure.info.get_from_ccd("chem_comp", name, "type").as_item()
     return {
+        "type": kind,
+        "letter": biotite.structure.info.one_letter_code(name) or "?",
         "atoms": [
             (
                 atom.atom_name,
