@@ -75,9 +75,7 @@ class GuidedModel:
     @property
     def anchors(self) -> Int[np.ndarray, " k"]:
         """One atom of every residue that the fold hangs on: CA or P."""
-        names = np.asarray(self.source.atoms.atom_name, dtype=str)[self.rows]
-        heavy = self.element != "CA"
-        found: np.ndarray = np.flatnonzero(((names == "CA") & heavy) | (names == "P"))
+        found: np.ndarray = np.flatnonzero(_anchors(self.source, self.rows))
         return found
 
     def with_members(
@@ -177,6 +175,13 @@ def starting_model(source: Ensemble, *, select: str | None = None) -> GuidedMode
         )
     if select is not None:
         movable &= atom_mask(source.atoms, select)[rows]
+    else:
+        residue = residue_numbers(source)[rows]
+        loose = ~np.isin(residue, residue[_anchors(source, rows)])
+        movable &= ~loose
+        if loose.any():
+            found = ", ".join(sorted(set(names[rows][loose].tolist())))
+            notes.append(f"{found} stand still: nothing holds a ligand in noise; select to move")
     if not movable.any():
         raise InputError(
             "no atom can move",
@@ -192,6 +197,13 @@ def starting_model(source: Ensemble, *, select: str | None = None) -> GuidedMode
         restraints,
         tuple(notes),
     )
+
+
+def _anchors(source: Ensemble, rows: np.ndarray) -> np.ndarray:
+    """Which rows are the CA of an amino acid or the P of a nucleotide."""
+    names = np.asarray(source.atoms.atom_name, dtype=str)[rows]
+    chosen: np.ndarray = ((names == "CA") & (source.element[rows] == "C")) | (names == "P")
+    return chosen
 
 
 def _one_of_each(source: Ensemble, rows: np.ndarray) -> np.ndarray:

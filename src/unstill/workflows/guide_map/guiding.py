@@ -18,12 +18,13 @@ from unstill.maps.density_map import DensityMap
 from unstill.scattering.grid_scattering import GridScattering
 from unstill.scattering.synthesis import Synthesis
 from unstill.validation.held_out import split_reflections
+from unstill.validation.real_space import voxels_near
 from unstill.workflows.guide_map.frame import check_crystals, check_frame
 from unstill.workflows.guide_map.judging import Judged, judge
 
-SIGMA_SHARE = 0.25
-"""Standard deviation of a map's noise at strength 1, in units of the map's own spread: what is
-left where a conformer is missing."""
+SIGMA_SHARE = 0.15
+"""Standard deviation of a map's noise at strength 1, in units of the spread of the map within 2 Å
+of the model: about what is left where half of a conformer is missing."""
 TRIED = (0.25, 1.0, 4.0)
 """Strengths that ``auto`` tries."""
 _AROUND = 6.0
@@ -190,7 +191,8 @@ def observable(
         held = split_reflections(
             crystal, synthesis.index, fraction=options.holdout, seed=options.run.seed
         )
-    values = target.values[target.known]
+    near = voxels_near(crystal, target.shape, model.atoms.coord) & target.known
+    values = target.values[near if near.any() else target.known]
     region = None
     if options.select is not None:
         region = model.atoms.coord[0][model.movable]

@@ -1,0 +1,1 @@
+"""Modules beside this file are for the tests of all folders below it."""
