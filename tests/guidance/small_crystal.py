@@ -51,15 +51,15 @@ def turned(atoms: AtomArray, degrees: float) -> AtomArray:
 
 def small_crystal() -> Ensemble:
     """A strand of chain Q, LEU 12A in two rotamers, with MSE, a glycerol and a water."""
-    strand = peptide(["ALA", "SER", "LEU", "VAL", "MSE", "PHE", "GLY"])
+    strand = peptide(["ALA", "GLY", "LEU", "ALA", "ALA", "MET", "GLY"])
     chain = strand.atoms.copy()
     chain.coord = strand.coord[0] + np.array([2.0, 9.0, 12.0]) - strand.coord[0].min(axis=0)
     chain.bonds = None
     chain.res_id[:] = np.array([10, 11, 12, 12, 14, 15, 16])[chain.res_id - 1]
     chain.ins_code[chain.res_name == "LEU"] = "A"
-    chain.ins_code[chain.res_name == "VAL"] = "B"
+    chain.ins_code[strand.atoms.res_id == 4] = "B"
     chain.chain_id[:] = "Q"
-    chain.hetero[:] = chain.res_name == "MSE"
+    chain.hetero[:] = False
     chain.set_annotation("altloc_id", np.full(len(chain), "", dtype="U2"))
     leu = chain.res_name == "LEU"
     moving = leu & ~np.isin(chain.atom_name, ["N", "CA", "C", "O", "CB"])

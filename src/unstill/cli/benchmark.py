@@ -51,9 +51,15 @@ def guidance(
     occupancy: Annotated[
         float, typer.Option(min=0.05, max=0.95, help="Of the first state.")
     ] = 0.5,
-    noise: Annotated[
-        float, typer.Option(min=0.0, help="Of the maps, in standard deviations of the density.")
+    map_noise: Annotated[
+        float,
+        typer.Option(
+            "--map-noise", min=0.0, help="Of the maps, in standard deviations of the density."
+        ),
     ] = 0.0,
+    noise: Annotated[
+        float, typer.Option("--noise", callback=positive, help="Noise to start from (Å).")
+    ] = 1.5,
     strengths: Annotated[
         str, typer.Option(callback=_strengths, help="Strengths to sweep, as 0.25,1,4.")
     ] = "1",
@@ -89,8 +95,14 @@ def guidance(
         task = TwoStateTask(
             d_min=resolution,
             occupancy=occupancy,
-            noise=noise,
-            run=RunOptions(n_members=ensemble, n_levels=levels, b_factors=False, seed=seed),
+            noise=map_noise,
+            run=RunOptions(
+                n_members=ensemble,
+                n_levels=levels,
+                sigma_max=noise,
+                b_factors=False,
+                seed=seed,
+            ),
         )
         digests = {str(i["path"]): i["sha256"] for i in record.as_dict()["inputs"]}
         work = [

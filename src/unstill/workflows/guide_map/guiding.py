@@ -143,9 +143,12 @@ def guide_map(
     fit = check_frame(data, target, start, name)
     tried: dict[float, float] = {}
     strength = options.strength
-    if strength is None:
-        tried = {} if fit.flat else _tried(model, data, options, prior, tell)
-        strength = max(tried, key=lambda w: tried[w]) if tried else 0.0
+    if fit.flat:
+        # A constant map says nothing, and nothing of it may move an atom.
+        strength = 0.0
+    elif strength is None:
+        tried = _tried(model, data, options, prior, tell)
+        strength = max(tried, key=lambda w: tried[w])
 
     n_levels = options.run.n_levels
 
