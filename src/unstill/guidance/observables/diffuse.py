@@ -114,7 +114,7 @@ class DiffuseObservable:
             curvature[m] = self.occupancy**2 * binned_sharpness(
                 self.element, state.b_factor, engine.points.s_squared, power
             )
-        # ∂/∂w_m of Σ w|F|² − |Σ w F|²; directions that keep the sum of weights agree with the loss.
+        # ∂/∂w_m of Σ w|F|² − |Σ w F|²: that of the loss where the sum of weights is kept.
         by_weight = np.abs(f) ** 2 - 2 * (mean.conj() * f).real
         return Evaluation(
             0.5 * float(residual @ residual), coord, by_weight @ pull, b_factor, curvature
