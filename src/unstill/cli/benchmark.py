@@ -65,6 +65,9 @@ def guidance(
     ] = "1",
     ensemble: Annotated[int, typer.Option("--ensemble", min=2, max=100)] = 8,
     levels: Annotated[int, typer.Option(min=3, max=1000, help="Noise levels.")] = 12,
+    loops: Annotated[
+        bool, typer.Option("--loops/--no-loops", help="Let loops leap along residual density.")
+    ] = False,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes. [default: one a core]")
     ] = None,
@@ -100,6 +103,7 @@ def guidance(
                 n_members=ensemble,
                 n_levels=levels,
                 sigma_max=noise,
+                loops=loops,
                 b_factors=False,
                 seed=seed,
             ),

@@ -87,6 +87,10 @@ def guide(
     jumps: Annotated[
         bool, typer.Option("--jumps/--no-jumps", help="Let side chains leap between rotamers.")
     ] = True,
+    loops: Annotated[
+        bool,
+        typer.Option("--loops/--no-loops", help="Once, let loops leap along residual density."),
+    ] = False,
     b_factors: Annotated[
         bool, typer.Option("--b-factors/--fixed-b", help="Refine B at the end.")
     ] = True,
@@ -129,6 +133,7 @@ def guide(
                 n_levels=levels,
                 sigma_max=noise,
                 jumps=jumps,
+                loops=loops,
                 b_factors=b_factors,
                 seed=seed,
             ),

@@ -16,6 +16,7 @@ from unstill.guidance.guides.proximal import Proximal, descend
 from unstill.guidance.guides.steering import Steering
 from unstill.guidance.levels import karras_levels
 from unstill.guidance.moves.contacts import ContactFinder
+from unstill.guidance.moves.loop_moves import LoopMove
 from unstill.guidance.moves.residue_graph import ResidueGraph
 from unstill.guidance.moves.scene import Move
 from unstill.guidance.moves.side_chains import RotamerMove
@@ -27,7 +28,7 @@ from unstill.guidance.protocols import Denoiser, EnsembleState, Prior, Stepping
 from unstill.guidance.refine_b import refine_b
 from unstill.guidance.samplers import OdeHeun, Renoise, ReverseSde
 from unstill.guidance.start import GuidedModel
-from unstill.shapes import Coords
+from unstill.shapes import Coords, Float
 
 Guiding = Callable[[Denoiser, Steering], Denoiser]
 """Makes a guide of a denoiser and data."""
@@ -40,6 +41,8 @@ GUIDES: dict[str, Guiding] = {
 
 SHRINKING = 0.1
 """σ (Å) of the last looks at chemistry: data may pull bonds by less than this."""
+_LEAP = 0.35
+"""σ (Å) at which loops leap."""
 _ROOM, _LOOKS = 0.3, 2
 """σ (Å) at which members first make room for hydrogens, and how often data and chemistry take
 turns after it."""
@@ -61,6 +64,8 @@ class RunOptions:
         Noise levels (Å).
     jumps
         Let side chains leap.
+    loops
+        Once, let loops of 5 to 14 residues leap to where the density leads that is left over.
     populations, b_factors
         Refine the weights of members, and B.
     n_particles
@@ -76,6 +81,7 @@ class RunOptions:
     sigma_max: float = 1.5
     sigma_min: float = 0.06
     jumps: bool = True
+    loops: bool = False
     populations: bool = True
     b_factors: bool = True
     n_particles: int = 4
@@ -107,6 +113,11 @@ def geometry_prior(model: GuidedModel) -> GeometryPrior:
         crystal=model.source.crystal,
         movable=model.movable,
     )
+
+
+def levels_of(options: RunOptions) -> Float[np.ndarray, " levels"]:
+    """Noise levels (Å) of a run."""
+    return karras_levels(options.sigma_max, options.sigma_min, options.n_levels)
 
 
 def guide_to_density(
@@ -153,8 +164,10 @@ def guide_to_density(
     else:
         graph = ResidueGraph(model.atoms)
     finder = ContactFinder(graph, model.source.crystal)
+    # Loops leap when side chains have mostly settled, and have some levels left to settle too.
+    leap = int(np.argmax(levels_of(options) <= _LEAP))
     rng = np.random.default_rng(options.seed)
-    levels = karras_levels(options.sigma_max, options.sigma_min, options.n_levels)
+    levels = levels_of(options)
     steering = Steering(data, options.strength, d_min=data.d_min, b_factor=model.b_factor)
     if options.guide == "fk":
         return _steered(model, prior, finish, steering, levels, options, rng)
@@ -164,7 +177,10 @@ def guide_to_density(
         guided = GUIDES[options.guide](prior, now)
         # Chance that depends on where the walk stands, so that it can be taken up again.
         chance = np.random.default_rng([options.seed, walk.n_done])
-        return Jumped(guided, moves, finder, now, chance)
+        here = moves
+        if options.loops and walk.n_done == leap:
+            here = (LoopMove(graph), *moves)
+        return Jumped(guided, here, finder, now, chance)
 
     sampler: Stepping = OdeHeun(levels) if options.guide == "dps" else Renoise(levels)
     start = resume

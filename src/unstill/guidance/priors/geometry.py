@@ -32,6 +32,7 @@ from unstill.shapes import Bool, Coord, Coords, Float, Int
 _FREE, _HYDROGEN_BOND = 0.38, 0.2
 """Å that atoms may overlap, a little less than a clash, and what hydrogen bonds add."""
 _UNITED = 0.2
+_REACH = 1.5
 _SKIN = 0.8
 """Å added to contacts when they are listed, for what moves between two lists."""
 _BOND_REACH, _METAL_REACH = 2.0, 3.0
@@ -49,11 +50,14 @@ class Springs:
     ----------
     pairs, lengths, sigmas
         ``(m, 2)`` atoms; ``(m,)`` distances and their standard deviations (Å).
+    reach
+        Å beyond which a spring pulls no harder.
     """
 
     pairs: Int[np.ndarray, "m 2"]
     lengths: Float[np.ndarray, " m"]
     sigmas: Float[np.ndarray, " m"]
+    reach: float = np.inf
 
 
 def fold_springs(
@@ -70,7 +74,12 @@ def fold_springs(
     cutoff
         Anchors nearer than this (Å) are joined.
     sigma
-        Standard deviation of their distance (Å): soft enough for a loop to move.
+        Standard deviation of their distance (Å).
+
+    Notes
+    -----
+    A spring that is off by more than 1.5 Å pulls no harder, so that a loop which has gone
+    elsewhere is not dragged back.
     """
     at = np.asarray(reference, dtype=float)[anchors].reshape(-1, 3)
     pairs = np.zeros((0, 2), dtype=int)
@@ -78,7 +87,7 @@ def fold_springs(
         pairs = scipy.spatial.cKDTree(at).query_pairs(cutoff, output_type="ndarray")
         pairs = pairs[np.lexsort(pairs.T[::-1])].reshape(-1, 2)
     lengths = np.linalg.norm(at[pairs[:, 0]] - at[pairs[:, 1]], axis=1)
-    return Springs(np.asarray(anchors)[pairs], lengths, np.full(len(pairs), sigma))
+    return Springs(np.asarray(anchors)[pairs], lengths, np.full(len(pairs), sigma), _REACH)
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,7 +234,9 @@ class GeometryPrior:
         for sweep in range(self._n_sweeps):
             if sweep % listed == 0:
                 contacts = self._contacts(y, variance)
-            hold_distances(y, variance, held.pairs, held.lengths, compliance, multiplier)
+            hold_distances(
+                y, variance, held.pairs, held.lengths, compliance, held.most, multiplier
+            )
             hold_volumes(
                 y, variance, self._fours, self._volumes, volume_variance,
                 turned,
@@ -283,7 +294,9 @@ class GeometryPrior:
     def _energy(self, x: np.ndarray) -> float:
         held = self._distances
         length = np.linalg.norm(x[held.pairs[:, 0]] - x[held.pairs[:, 1]], axis=1)
-        total = 0.5 * float((((length - held.lengths) / held.sigma) ** 2).sum())
+        off = np.abs(length - held.lengths)
+        force = np.minimum(off / held.sigma**2, held.most)
+        total = float((force * (off - 0.5 * force * held.sigma**2)).sum())
         corners = x[self._fours]
         u, v, w = (corners[:, k] - corners[:, 0] for k in (1, 2, 3))
         volume = (u * np.cross(v, w)).sum(axis=1)
@@ -302,6 +315,7 @@ class _Held:
     pairs: Int[np.ndarray, "m 2"]
     lengths: Float[np.ndarray, " m"]
     sigma: Float[np.ndarray, " m"]
+    most: Float[np.ndarray, " m"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -323,15 +337,16 @@ def _distances(restraints: GeometryRestraints, springs: Springs | None) -> _Held
     pairs = [r.bonds, r.angles[:, [0, 2]], r.planar[:, [0, 3]]]
     lengths = [r.lengths, r.one_three, r.planar_distances]
     sigma = [r.length_sigmas, r.one_three_sigmas, np.full(len(r.planar), _PLANAR_SIGMA)]
+    most = [np.full(len(part), np.inf) for part in sigma]
     if springs is not None:
         pairs.append(springs.pairs)
         lengths.append(springs.lengths)
         sigma.append(springs.sigmas)
+        most.append(springs.reach / springs.sigmas**2)
     # The loose ones first: what is stiff has the last word in a sweep.
     joined = np.concatenate(pairs[::-1]).astype(int).reshape(-1, 2)
-    return _Held(
-        np.ascontiguousarray(joined), np.concatenate(lengths[::-1]), np.concatenate(sigma[::-1])
-    )
+    values = (np.concatenate(part[::-1]) for part in (lengths, sigma, most))
+    return _Held(np.ascontiguousarray(joined), *values)
 
 
 def three_bonds_apart(restraints: GeometryRestraints) -> Int[np.ndarray, "m 2"]:

@@ -23,13 +23,15 @@ def hold_distances(
     pairs: np.ndarray,
     lengths: np.ndarray,
     compliance: np.ndarray,
+    most: np.ndarray,
     multiplier: np.ndarray,
 ) -> None:
     """One sweep over distances: ``y`` (n, 3) Å changes in place.
 
     ``variance`` (n,) Å² is how far atoms may go, 0 for those that stand still;
     ``pairs`` (m, 2), ``lengths`` (m,) Å, ``compliance`` (m,) the square of their
-    standard deviations (Å²), ``multiplier`` (m,) starts at 0.
+    standard deviations (Å²), ``most`` (m,) the largest force (per Å), ``multiplier``
+    (m,) starts at 0.
     """
     for c in range(len(pairs)):
         i, j = pairs[c]
@@ -41,7 +43,9 @@ def hold_distances(
         if length < 1e-6:
             continue
         change = -(length - lengths[c] + compliance[c] * multiplier[c]) / (w + compliance[c])
-        multiplier[c] += change
+        pulled = min(max(multiplier[c] + change, -most[c]), most[c])
+        change = pulled - multiplier[c]
+        multiplier[c] = pulled
         change /= length
         for axis, d in enumerate((dx, dy, dz)):
             y[i, axis] += variance[i] * change * d
