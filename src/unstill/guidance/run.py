@@ -18,7 +18,7 @@ from unstill.guidance.levels import karras_levels
 from unstill.guidance.moves.contacts import ContactFinder
 from unstill.guidance.moves.loop_moves import LoopMove
 from unstill.guidance.moves.residue_graph import ResidueGraph
-from unstill.guidance.moves.scene import Move
+from unstill.guidance.moves.scene import MapFit, Move, Scene
 from unstill.guidance.moves.side_chains import RotamerMove
 from unstill.guidance.observables.density import DensityObservable
 from unstill.guidance.populations import DensityPopulations
@@ -28,7 +28,7 @@ from unstill.guidance.protocols import Denoiser, EnsembleState, Prior, Stepping
 from unstill.guidance.refine_b import refine_b
 from unstill.guidance.samplers import OdeHeun, Renoise, ReverseSde
 from unstill.guidance.start import GuidedModel
-from unstill.shapes import Coords, Float
+from unstill.shapes import Coords
 
 Guiding = Callable[[Denoiser, Steering], Denoiser]
 """Makes a guide of a denoiser and data."""
@@ -41,8 +41,6 @@ GUIDES: dict[str, Guiding] = {
 
 SHRINKING = 0.1
 """σ (Å) of the last looks at chemistry: data may pull bonds by less than this."""
-_LEAP = 0.35
-"""σ (Å) at which loops leap."""
 _ROOM, _LOOKS = 0.3, 2
 """σ (Å) at which members first make room for hydrogens, and how often data and chemistry take
 turns after it."""
@@ -65,7 +63,8 @@ class RunOptions:
     jumps
         Let side chains leap.
     loops
-        Once, let loops of 5 to 14 residues leap to where the density leads that is left over.
+        Before the walk, let loops of 5 to 14 residues leap to where the density leads that the
+        start leaves over.
     populations, b_factors
         Refine the weights of members, and B.
     n_particles
@@ -115,11 +114,6 @@ def geometry_prior(model: GuidedModel) -> GeometryPrior:
     )
 
 
-def levels_of(options: RunOptions) -> Float[np.ndarray, " levels"]:
-    """Noise levels (Å) of a run."""
-    return karras_levels(options.sigma_max, options.sigma_min, options.n_levels)
-
-
 def guide_to_density(
     model: GuidedModel,
     data: DensityObservable,
@@ -164,10 +158,8 @@ def guide_to_density(
     else:
         graph = ResidueGraph(model.atoms)
     finder = ContactFinder(graph, model.source.crystal)
-    # Loops leap when side chains have mostly settled, and have some levels left to settle too.
-    leap = int(np.argmax(levels_of(options) <= _LEAP))
     rng = np.random.default_rng(options.seed)
-    levels = levels_of(options)
+    levels = karras_levels(options.sigma_max, options.sigma_min, options.n_levels)
     steering = Steering(data, options.strength, d_min=data.d_min, b_factor=model.b_factor)
     if options.guide == "fk":
         return _steered(model, prior, finish, steering, levels, options, rng)
@@ -177,19 +169,34 @@ def guide_to_density(
         guided = GUIDES[options.guide](prior, now)
         # Chance that depends on where the walk stands, so that it can be taken up again.
         chance = np.random.default_rng([options.seed, walk.n_done])
-        here = moves
-        if options.loops and walk.n_done == leap:
-            here = (LoopMove(graph), *moves)
-        return Jumped(guided, here, finder, now, chance)
+        return Jumped(guided, moves, finder, now, chance)
 
     sampler: Stepping = OdeHeun(levels) if options.guide == "dps" else Renoise(levels)
     start = resume
     if start is None:
-        start = begin(
-            prior.sample_init(options.n_members, options.sigma_max, rng), model.b_factor, rng
-        )
+        x = prior.sample_init(options.n_members, options.sigma_max, rng)
+        if options.loops and options.strength > 0:
+            x = x + _leaped(model, graph, finder, steering, options) - model.atoms.coord
+        start = begin(x, model.b_factor, rng)
     walk = anneal(sampler, guiding, start, on_level=on_level)
     return _settled(model, finish, steering, walk.state, options)
+
+
+def _leaped(
+    model: GuidedModel,
+    graph: ResidueGraph,
+    finder: ContactFinder,
+    steering: Steering,
+    options: RunOptions,
+) -> Coords:
+    """Return copies of the start (Å), some of which have their loops elsewhere."""
+    data = steering.observable
+    assert isinstance(data, DensityObservable)
+    copies = np.repeat(model.atoms.coord.astype(float), options.n_members, axis=0)
+    fit = MapFit(data, data.d_min, options.strength)
+    scene = Scene(steering.state(copies), finder, fit)
+    LoopMove(graph).apply(scene, np.random.default_rng([options.seed, options.n_members]))
+    return np.where(model.movable[:, None], scene.coord, copies)
 
 
 def _settled(
