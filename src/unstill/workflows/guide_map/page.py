@@ -51,7 +51,7 @@ def guide_page(
     ]
     return Page(
         title=f"Ensemble guided by {subject}",
-        kind="guided",
+        kind="density",
         subject=subject,
         lead=[Prose(lead, lead=True), _keys(before, after)],
         sections=sections,
