@@ -228,7 +228,6 @@ class GeometryPrior:
         multiplier = np.zeros(len(held.pairs))
         turned = np.zeros(len(self._volumes))
         listed = max(1, self._n_sweeps // 4)
-        # Hands first: out of strong noise they may be wrong, and nothing later mends them.
         volume_variance = _VOLUME_SIGMA**2
         contacts = _Contacts.none()
         for sweep in range(self._n_sweeps):
