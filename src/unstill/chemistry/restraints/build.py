@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from unstill.chemistry.radii import covalent_radii
-from unstill.chemistry.restraints.component import Component, component
+from unstill.chemistry.restraints.component import IdealComponent, component
 from unstill.chemistry.restraints.links import Found, link_residues
 from unstill.chemistry.restraints.tables import GeometryRestraints
 from unstill.errors import InputError
@@ -107,7 +107,7 @@ def _residues(
     return list(zip(starts, [*starts[1:], n], strict=True))
 
 
-def _inside(found: Found, known: Component, table: Mapping[str, int]) -> None:
+def _inside(found: Found, known: IdealComponent, table: Mapping[str, int]) -> None:
     for pair, (value, esd) in known.bonds.items():
         if pair[0] in table and pair[1] in table:
             found.bond(table[pair[0]], table[pair[1]], value, esd)

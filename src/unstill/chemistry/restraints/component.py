@@ -34,7 +34,7 @@ _SAME = {
 
 
 @dataclass(frozen=True)
-class Component:
+class IdealComponent:
     """Restraints by atom name."""
 
     bonds: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Component:
 
 
 @lru_cache(maxsize=512)
-def component(res_name: str) -> Component | None:
+def component(res_name: str) -> IdealComponent | None:
     """Return the restraints of a component, hydrogens included; None if it is unknown."""
     from biotite.structure.info import residue
 
@@ -67,7 +67,7 @@ def component(res_name: str) -> Component | None:
         near[b].append(a)
     flat = _flat(elements, near, order)
     bonds, angles = _lengths_and_angles(name, names, elements, place, near, order)
-    return Component(
+    return IdealComponent(
         bonds,
         angles,
         _planar(names, elements, place, near, order, flat),
