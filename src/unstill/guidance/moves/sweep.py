@@ -1,8 +1,9 @@
 r"""Metropolis over proposals of turns, each scored by what is near.
 
 A proposal changes a few atoms of one member. Its energy changes by repulsion
-(:mod:`unstill.guidance.moves.contacts`), by the loss of the density (:mod:`.residual`), by springs, φ/ψ odds and
-torsional barriers of its unit, and it is taken with the chance min(1, exp(−ΔE)). Turns are
+(:mod:`unstill.guidance.moves.contacts`), by the loss of the density
+(:mod:`unstill.guidance.moves.residual`), by springs, φ/ψ odds and torsional barriers of its
+unit, and it is taken with the chance min(1, exp(−ΔE)). Turns are
 rotations by angles from symmetric distributions that do not look at the place: the way back
 is as likely as the way there, so that detailed balance holds for exp(−E).
 """
