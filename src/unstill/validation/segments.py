@@ -164,7 +164,7 @@ def find_segments(states: TwoStateModel, *, window: int = WINDOW) -> list[Segmen
     chain = np.asarray(atoms.atoms.chain_id, dtype=str)[at]
     number_of = np.asarray(atoms.atoms.res_id, dtype=int)[at]
     follows = np.zeros(n, dtype=bool)
-    follows[1:] = (chain[1:] == chain[:-1]) & (np.diff(number_of) <= 1)
+    follows[1:] = (chain[1:] == chain[:-1]) & np.isin(np.diff(number_of), [0, 1])
     found = []
     start = 0
     while start < n:
