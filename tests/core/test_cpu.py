@@ -39,3 +39,10 @@ def test_threads_are_one_unless_the_user_says_otherwise(monkeypatch: pytest.Monk
     assert os.environ["OMP_NUM_THREADS"] == "1"
     assert os.environ["OPENBLAS_NUM_THREADS"] == "3"
     monkeypatch.delenv("OMP_NUM_THREADS")
+
+
+def test_a_worker_counts_on_one_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNSTILL_CPUS", "1")
+    assert cpu_count() == 1
+    monkeypatch.setenv("UNSTILL_CPUS", "many")
+    assert cpu_count() >= 1

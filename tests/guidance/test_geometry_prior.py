@@ -10,7 +10,8 @@ from unstill.crystal import Crystal
 from unstill.errors import InputError
 from unstill.guidance.levels import karras_levels
 from unstill.guidance.priors.finish import Finish, Staged
-from unstill.guidance.priors.geometry import GeometryPrior, Springs, fold_springs
+from unstill.guidance.priors.geometry import GeometryPrior
+from unstill.guidance.priors.springs import Springs, fold_springs
 from unstill.guidance.run import geometry_prior
 from unstill.guidance.samplers import OdeHeun, Renoise
 from unstill.guidance.start import GuidedModel, starting_model

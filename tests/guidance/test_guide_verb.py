@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gemmi
 import numpy as np
 import pytest
 from small_crystal import D_MIN, small_crystal, small_map, write_small
@@ -13,13 +14,17 @@ from typer.testing import CliRunner
 from unstill.cli.app import complete_app
 from unstill.crystal import Crystal
 from unstill.errors import InputError
+from unstill.guidance.protocols import EnsembleState
 from unstill.guidance.run import RunOptions
 from unstill.guidance.start import starting_model
 from unstill.io.conformers import read_multiconformer
 from unstill.io.density_ccp4 import write_density_map
 from unstill.io.structure_files import read_structure, write_structure
 from unstill.maps.density_map import DensityMap
+from unstill.scattering.synthesis import Synthesis
 from unstill.workflows.guide_map import GuideOptions, guide_map
+from unstill.workflows.guide_map.guiding import observable
+from unstill.workflows.guide_map.target import read_target
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +103,7 @@ def test_strength_zero_and_a_constant_map_leave_the_prior() -> None:
     assert np.abs(told - free).max() > 0.1
 
 
-def test_noise_alone_predicts_nothing() -> None:
+def test_a_map_of_noise_is_refused() -> None:
     target = small_map()
     rng = np.random.default_rng(3)
     noise = replace(target, values=rng.standard_normal(target.shape))
@@ -112,6 +117,56 @@ def test_other_guides(guide: str) -> None:
     assert result.after.work > result.before.work - 0.02
     assert result.after.bond_rmsd < 0.015
     assert result.after.flips == 0
+
+
+def test_map_coefficients_are_a_density(files: tuple[Path, Path], tmp_path: Path) -> None:
+    mtz = coefficients(tmp_path / "small.mtz")
+    target = read_target(mtz, small_crystal().crystal)
+    assert target.d_min == pytest.approx(D_MIN, rel=0.02)
+    assert "FWT and PHWT" in target.sentence
+    truth = small_map()
+    apart = read_target(mtz, truth.crystal, resolution=2.5)
+    assert apart.d_min == 2.5
+    model = starting_model(small_crystal())
+    data = observable(model, target.density, target.d_min, GuideOptions())
+    state = EnsembleState(model.atoms.coord, np.ones(1), model.b_factor)
+    plain = observable(model, truth, D_MIN, GuideOptions())
+    assert data.correlation(state, 2.0) == pytest.approx(plain.correlation(state, 2.0), abs=2e-3)
+    refused = {
+        "two columns": ("FWT",),
+        "neither amplitudes with sigma nor map coefficients": ("PHWT,FWT",),
+        "does not have these columns": ("F1,PH1",),
+        "residual density": ("DELFWT,PHDELWT",),
+    }
+    for words, (columns,) in refused.items():
+        arguments = (files[0], mtz, "--columns", columns, "-o", tmp_path / "out")
+        code, _, error = unstill("guide", *arguments)
+        assert code == 1
+        assert words in error
+    code, _, error = unstill("guide", files[0], mtz, "--resolution", 1.2, "-o", tmp_path / "out")
+    assert code == 1
+    assert "does not reach that resolution" in error
+
+
+def coefficients(path: Path) -> Path:
+    """Map coefficients of the small map, once as a density and once as a residual."""
+    target = small_map()
+    synthesis = Synthesis(target.crystal, D_MIN, target.shape)
+    f = synthesis.structure_factors(target.values)
+    asu = gemmi.ReciprocalAsu(target.crystal.group)
+    kept = np.array([asu.is_in(hkl) for hkl in synthesis.index.tolist()])
+    kept &= synthesis.index.any(axis=1)
+    mtz = gemmi.Mtz(with_base=True)
+    mtz.spacegroup, mtz.cell = target.crystal.group, target.crystal.cell
+    mtz.add_dataset("map")
+    columns = [synthesis.index[kept]]
+    for label in ("FWT", "DELFWT"):
+        mtz.add_column(label, "F")
+        mtz.add_column({"FWT": "PHWT", "DELFWT": "PHDELWT"}[label], "P")
+        columns += [np.abs(f[kept])[:, None], np.degrees(np.angle(f[kept]))[:, None]]
+    mtz.set_data(np.concatenate(columns, axis=1).astype(np.float32))
+    mtz.write_to_file(str(path))
+    return path
 
 
 def test_only_what_is_selected_moves() -> None:
@@ -193,6 +248,8 @@ def test_what_does_not_belong_together_is_told(files: tuple[Path, Path], tmp_pat
         assert words in error, (words, error)
         assert "Traceback" not in error
         assert "to do" in error
+    # Nothing was begun, so nothing is left.
+    assert not (tmp_path / "out").exists()
     code, _, error = unstill("guide", model, density, "-o", tmp_path, "--strength", "much")
     assert code == 2
     assert "give auto" in error
@@ -231,7 +288,7 @@ def test_the_benchmark_of_two_states(files: tuple[Path, Path], tmp_path: Path) -
     out = tmp_path / "bench"
     command = (
         "benchmark", "guidance", files[0], "-o", out, "--ensemble", 4, "--strengths", "0.5,4",
-        "--levels", 8, "--noise", 0.5, "--workers", 1, "--json",
+        "--levels", 8, "--noise", 0.5, "--workers", 2, "--json",
     )  # fmt: skip
     code, text, error = unstill(*command)
     assert code == 0, error

@@ -37,6 +37,17 @@ def test_a_run_is_cut_to_its_widest_window_and_gaps_part_runs() -> None:
     assert len(found[0].atoms) == 6
 
 
+def test_runs_do_not_join_backwards_and_what_is_lost_is_named() -> None:
+    # A chain from 99 to 100, then a ligand numbered 5 in the same chain.
+    states = two_state_model(model({99: 0.5, 100: 1.0, 5: 1.0}, [99, 100, 5]))
+    assert [(s.first, s.last) for s in find_segments(states)] == [("99", "100"), ("5", "5")]
+    assert states.left_out == {}
+    source = model({1: 1.0, 2: 1.0, 3: 1.0}, [1, 2, 3])
+    third = source.atoms.copy()
+    third.altloc_id[(third.res_id == 2) & (third.altloc_id == "B")] = "C"
+    assert two_state_model(source.replace(atoms=third)).left_out == {"A": 2, "C": 2}
+
+
 def test_a_model_of_one_state_is_refused() -> None:
     with pytest.raises(InputError, match="two states"):
         two_state_model(model({}, [1, 2]))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Callable
+from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -71,6 +72,9 @@ def guidance(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes. [default: one a core]")
     ] = None,
+    dask: Annotated[
+        str | None, typer.Option(help="Address of a Dask scheduler, instead of processes here.")
+    ] = None,
     seed: Seed = 0,
     as_json: Json = False,
     debug: Debug = False,
@@ -115,7 +119,7 @@ def guidance(
             for one in sweep(task, [float(part) for part in strengths.split(",")])
         ]
         make_folder(out)
-        entries = _run(work, out, workers or cpu_count())
+        entries = _run(work, out, workers or cpu_count(), dask)
         missing = [one for one in PUBLISHED if one not in {_id(path).upper() for path in models}]
         import numpy as np
 
@@ -158,9 +162,13 @@ def _id(path: Path) -> str:
     return head.lower() if archived and (len(stem) == 4 or not stem[4].isalnum()) else stem
 
 
-def _run(work: list[tuple[Path, Any, str]], out: Path, workers: int) -> list[dict[str, Any]]:
+def _run(
+    work: list[tuple[Path, Any, str]], out: Path, workers: int, dask: str | None
+) -> list[dict[str, Any]]:
     """Entries in the order of the work; one process a core, done ones are read."""
     found: dict[int, dict[str, Any]] = {}
+    from unstill.parallel import ordered_map
+
     files = [
         out / f"{number:03d}-{_id(path)}-{task.run.strength:g}.json"
         for number, (path, task, _) in enumerate(work)
@@ -180,26 +188,26 @@ def _run(work: list[tuple[Path, Any, str]], out: Path, workers: int) -> list[dic
             found[number] = _plain(entry)
             progress(len(found), len(work))
 
-        if workers == 1 or len(left) == 1:
-            for number in left:
-                keep(number, _one(*work[number][:2]))
-        elif left:
-            import multiprocessing
-
-            context = multiprocessing.get_context("spawn")
-            with ProcessPoolExecutor(min(workers, len(left)), mp_context=context) as pool:
-                jobs: dict[Future[dict[str, Any]], int] = {
-                    pool.submit(_one, *work[number][:2]): number for number in left
-                }
-                for job in as_completed(jobs):
-                    keep(jobs[job], job.result())
+        if left:
+            items = [work[number][:2] for number in left]
+            size = min(workers, len(items))
+            with closing(
+                ordered_map(_task, items, workers=size, dask=dask, prefetch=1)
+            ) as entries:
+                for number, entry in zip(left, entries, strict=True):
+                    keep(number, entry)
     return [found[number] for number in range(len(work))]
 
 
-def _one(path: Path, task: Any) -> dict[str, Any]:
+def _task() -> Callable[[tuple[Path, Any]], dict[str, Any]]:
+    return _one
+
+
+def _one(item: tuple[Path, Any]) -> dict[str, Any]:
     from unstill.io.structure_files import read_structure
     from unstill.workflows.guidance_benchmark import run_two_state
 
+    path, task = item
     return {"id": _id(path)} | run_two_state(read_structure(path), task)
 
 

@@ -14,6 +14,7 @@ from unstill.cli.verb import Verb
 
 if TYPE_CHECKING:
     from unstill.guidance.anneal import Walk
+    from unstill.provenance import Provenance
     from unstill.workflows.guide_map import GuideResult
 
 _ENSEMBLE, _MULTI, _REPORT = "ensemble.cif", "multiconformer.cif", "report.html"
@@ -113,7 +114,7 @@ def guide(
     """
     given = {name: value for name, value in locals().items() if name not in ("as_json", "debug")}
     with Verb("guide", as_json=as_json, debug=debug) as verb:
-        from unstill.cli.out_folder import check_folder, make_folder
+        from unstill.cli.out_folder import check_folder
         from unstill.guidance.run import RunOptions
         from unstill.io.structure_files import read_structure
         from unstill.workflows.guide_map import GuideOptions, guide_map
@@ -142,7 +143,8 @@ def guide(
             holdout=holdout,
             electron=em,
         )
-        make_folder(out)
+        if how is Guide.fk and (loops or trajectory):
+            verb.warn("particles (--guide fk) take no loops and leave no trajectory")
         keeper = _Keeper(out / _CHECKPOINT, record.as_dict(), trajectory=trajectory)
         with progress_bars(TITLES) as progress:
             result = guide_map(
@@ -155,7 +157,7 @@ def guide(
                 on_level=keeper.keep,
                 progress=progress,
             )
-        _write(verb, out, result, record.as_dict(), data.name, keeper)
+        _write(verb, out, result, record, data.name, keeper)
         _tell(verb, result)
 
 
@@ -164,15 +166,18 @@ class _Keeper:
 
     def __init__(self, path: Path, record: dict[str, Any], *, trajectory: bool) -> None:
         self._path = path
-        self._told = {key: record.get(key) for key in ("parameters", "inputs", "seed")}
-        self._told = _plain(self._told)
+        keys = ("parameters", "inputs", "seed", "versions")
+        self._told = _plain({key: record.get(key) for key in keys})
         self.levels: list[Walk] | None = [] if trajectory else None
         self.resume = self._read()
 
     def keep(self, walk: Walk, sigma: float) -> None:
+        from unstill.cli.out_folder import make_folder
         from unstill.io.walk_file import write_walk
 
         del sigma
+        # Only now: a run that is refused leaves no folder.
+        make_folder(self._path.parent)
         if self.levels is not None:
             self.levels.append(walk)
         parts = {
@@ -217,21 +222,23 @@ def _write(
     verb: Verb,
     out: Path,
     result: GuideResult,
-    record: dict[str, Any],
+    record: Provenance,
     name: str,
     keeper: _Keeper,
 ) -> None:
+    from unstill.cli.out_folder import make_folder
     from unstill.ensembles.encode import encode_eps
     from unstill.io.conformers import write_multiconformer
     from unstill.io.structure_files import write_structure
     from unstill.report.page import write_page
     from unstill.workflows.guide_map.page import guide_page
 
+    make_folder(out)
     made = result.ensemble
     write_structure(made, out / _ENSEMBLE)
     verb.output("ensemble", out / _ENSEMBLE)
     encoded = encode_eps(made, eps=0.5)
-    write_multiconformer(encoded.model, out / _MULTI, digits=3, provenance=None)
+    write_multiconformer(encoded.model, out / _MULTI, digits=3, provenance=record)
     verb.output("multiconformer", out / _MULTI)
     if keeper.levels:
         import numpy as np
@@ -239,7 +246,7 @@ def _write(
         walked = np.concatenate([walk.clean[:1] for walk in keeper.levels])
         write_structure(result.model.with_members(walked), out / _TRAJECTORY)
         verb.output("trajectory", out / _TRAJECTORY)
-    page = guide_page(result, subject=name, provenance=record, warnings=verb.warnings)
+    page = guide_page(result, subject=name, provenance=record.as_dict(), warnings=verb.warnings)
     write_page(page, out / _REPORT)
     verb.output("report", out / _REPORT)
     keeper.done()

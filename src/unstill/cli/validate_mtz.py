@@ -79,31 +79,7 @@ def _cut(amplitudes: Amplitudes, kept: np.ndarray) -> Amplitudes:
 def _density(
     path: Path, pair: tuple[str, str], resolution: float | None
 ) -> tuple[DensityMap, float]:
-    import numpy as np
+    from unstill.io.mtz_columns import read_density_coefficients
 
-    from unstill.errors import InputError
-    from unstill.io.mtz_phased import read_phased_mtz
-    from unstill.maps.density_map import DensityMap
-    from unstill.scattering.synthesis import Synthesis
-
-    phased = read_phased_mtz(path, pair)
-    s_squared = phased.crystal.s_squared(phased.index)
-    finest = float(1 / np.sqrt(s_squared.max())) if s_squared.max() > 0 else np.inf
-    # A hair finer, so that rounding leaves no reflection out.
-    d_min = max(finest * (1 - 1e-6), resolution or 0.0)
-    synthesis = Synthesis(phased.crystal, d_min)
-    most = np.abs(synthesis.index).max(axis=0)
-    table = np.full(2 * most + 1, -1)
-    table[tuple((synthesis.index + most).T)] = np.arange(synthesis.n_points)
-    f = np.zeros(synthesis.n_points, dtype=complex)
-    for sign, value in ((1, phased.f), (-1, phased.f.conj())):
-        inside = (np.abs(phased.index) <= most).all(axis=1)
-        place = table[tuple((sign * phased.index[inside] + most).T)]
-        f[place[place >= 0]] = value[inside][place >= 0]
-    if not np.any(f):
-        raise InputError(
-            "the density of this file is zero at this resolution",
-            found=f"{pair[0]}, {pair[1]} of {path.name}",
-            fix="give a finer resolution, or leave it out",
-        )
-    return DensityMap(phased.crystal, synthesis.density(f)), d_min
+    density = read_density_coefficients(path, pair)
+    return density, max(float(density.provenance["d_min"]), resolution or 0.0)

@@ -23,7 +23,8 @@ from unstill.guidance.moves.side_chains import RotamerMove
 from unstill.guidance.observables.density import DensityObservable
 from unstill.guidance.populations import DensityPopulations
 from unstill.guidance.priors.finish import Finish, Staged
-from unstill.guidance.priors.geometry import GeometryPrior, fold_springs
+from unstill.guidance.priors.geometry import GeometryPrior
+from unstill.guidance.priors.springs import fold_springs
 from unstill.guidance.protocols import Denoiser, EnsembleState, Prior, Stepping
 from unstill.guidance.refine_b import refine_b
 from unstill.guidance.samplers import OdeHeun, Renoise, ReverseSde

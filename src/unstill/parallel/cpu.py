@@ -8,7 +8,10 @@ from pathlib import Path
 
 
 def cpu_count() -> int:
-    """Processors that may be used: the least of affinity mask and cgroup quota.
+    """Processors that may be used: the least of affinity mask, cgroup quota and UNSTILL_CPUS.
+
+    Workers of :func:`unstill.parallel.ordered_map` have ``UNSTILL_CPUS=1``: processes share the
+    processors already.
 
     Returns
     -------
@@ -20,6 +23,9 @@ def cpu_count() -> int:
     )
     quota = _cgroup_quota(Path("/sys/fs/cgroup"))
     limit = min(available or 1, math.ceil(quota)) if quota else (available or 1)
+    asked = os.environ.get("UNSTILL_CPUS", "")
+    if asked.isdecimal():
+        limit = min(limit, int(asked))
     return max(1, limit)
 
 

@@ -30,6 +30,7 @@ ONE_THREAD = dict.fromkeys(
         "VECLIB_MAXIMUM_THREADS",
         "NUMEXPR_NUM_THREADS",
         "NUMBA_NUM_THREADS",
+        "UNSTILL_CPUS",
     ),
     "1",
 )

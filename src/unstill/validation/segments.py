@@ -34,7 +34,8 @@ class TwoStateModel:
     labels
         Alternate locations that the states were.
     left_out
-        Other alternate locations, with the number of their atoms.
+        Alternate locations, with the number of their atoms that are in neither state: other
+        letters, and atoms of the two that have no partner.
     """
 
     atoms: Ensemble
@@ -115,6 +116,7 @@ def two_state_model(model: Ensemble, labels: tuple[str, str] | None = None) -> T
     names = np.asarray(model.atoms.atom_name, dtype=str)
     res = np.asarray(model.atoms.res_name, dtype=str)
     rows: list[tuple[int, int]] = []
+    paired = 0
     of_second = {
         (int(residue[i]), names[i], res[i]): i
         for i in np.flatnonzero(usable & (altloc == labels[1]))
@@ -125,6 +127,7 @@ def two_state_model(model: Ensemble, labels: tuple[str, str] | None = None) -> T
             rows.append((int(i), int(i)))
         elif other is not None:
             rows.append((int(i), int(other)))
+            paired += 1
     pairs = np.array(rows)
     made = model.select(pairs[:, 0])
     atoms = made.atoms.copy()
@@ -139,7 +142,8 @@ def two_state_model(model: Ensemble, labels: tuple[str, str] | None = None) -> T
         weights=np.array([0.5, 0.5]),
         crystal=model.crystal,
     )
-    rest = {label: n for label, n in counted.items() if label not in labels}
+    rest = {label: n - paired * (label in labels) for label, n in counted.items()}
+    rest = {label: n for label, n in rest.items() if n}
     return TwoStateModel(both, labels, rest)
 
 

@@ -149,6 +149,7 @@ def run_two_state(model: Ensemble, task: TwoStateTask) -> dict[str, Any]:
     return {
         "n_atoms": len(guided.rows),
         "labels": list(states.labels),
+        "left_out": states.left_out,
         "strength": task.run.strength,
         "segments": rows,
         "rscc_median": float(np.median([row["rscc"] for row in rows])),

@@ -16,9 +16,9 @@ from unstill.ensembles import Ensemble
 from unstill.guidance.priors.geometry import (
     ContactRadii,
     GeometryPrior,
-    Springs,
     three_bonds_apart,
 )
+from unstill.guidance.priors.springs import Springs
 from unstill.guidance.start import GuidedModel
 from unstill.shapes import Coords
 from unstill.validation.clashscore import contact_radii

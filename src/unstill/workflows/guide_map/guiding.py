@@ -243,6 +243,8 @@ def _tried(
             strength=strength,
             n_levels=_FEW_LEVELS,
             n_members=min(_FEW_MEMBERS, options.run.n_members),
+            # Loops are dear, and leap alike at any strength.
+            loops=False,
             b_factors=False,
             populations=False,
         )

@@ -5,20 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import gemmi
-import numpy as np
-
 from unstill.crystal import Crystal
 from unstill.errors import InputError
 from unstill.io.density_ccp4 import read_density_map
-from unstill.io.mtz import mtz_crystal
-from unstill.io.reading import parsing
+from unstill.io.mtz_columns import read_density_coefficients
 from unstill.maps.density_map import DensityMap
-from unstill.scattering.synthesis import grid_shape
 
-COEFFICIENTS = (("FWT", "PHWT"), ("2FOFCWT", "PH2FOFCWT"))
-"""Amplitude and phase columns of a density, most usual first."""
 _LOOSE = 1.02
+"""Resolutions are given to two digits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +46,7 @@ def read_target(
     path
         The file.
     crystal
-        Of the model.
+        Of the model; an MTZ file must have the same.
     resolution
         Å; needed for maps, an upper limit for MTZ files.
     columns
@@ -66,7 +60,7 @@ def read_target(
         If the file is damaged.
     """
     if path.suffix.lower() == ".mtz":
-        return _from_mtz(Path(path), resolution, columns)
+        return _from_mtz(Path(path), crystal, resolution, columns)
     if columns is not None:
         raise InputError(
             "a map has no columns", found=f"--columns with {path.name}", fix="leave it out"
@@ -79,60 +73,32 @@ def read_target(
             found=f"a map, whose grid would allow {nyquist:.2f} Å",
             fix="give --resolution, as of the deposited data",
         )
-    del crystal
     return Target(density, resolution)
 
 
-def _from_mtz(path: Path, resolution: float | None, columns: str | None) -> Target:
-    crystal = mtz_crystal(path)
-    with parsing(path, "an MTZ file"):
-        mtz = gemmi.read_mtz_file(str(path))
-    labels = mtz.column_labels()
-    amplitude, phase = _columns(path, labels, columns)
-    f = np.array(mtz.column_with_label(amplitude), dtype=float)
-    phi = np.array(mtz.column_with_label(phase), dtype=float)
-    d = mtz.make_d_array()
-    known = np.isfinite(f) & np.isfinite(phi)
-    if not known.any():
+def _from_mtz(
+    path: Path, crystal: Crystal | None, resolution: float | None, columns: str | None
+) -> Target:
+    asked = None if columns is None else tuple(part.strip() for part in columns.split(","))
+    if asked is not None and len(asked) != 2:
         raise InputError(
-            f"columns {amplitude} and {phase} of {path.name} are empty",
-            found=f"{len(f)} reflections without a value",
-            fix="choose other columns with --columns",
+            "map coefficients are two columns",
+            found=repr(columns),
+            fix="give an amplitude and a phase, as --columns FWT,PHWT",
         )
-    finest = float(d[known].min())
-    d_min = finest if resolution is None else resolution
-    if d_min < finest / _LOOSE:
+    density = read_density_coefficients(path, asked, crystal=crystal)
+    sentence, finest = density.provenance["columns"], float(density.provenance["d_min"])
+    if "residual density" in sentence:
+        raise InputError(
+            "a residual density shows what is missing, not what is there",
+            found=sentence,
+            fix="give 2mFo-DFc coefficients, such as FWT,PHWT",
+        )
+    if resolution is not None and resolution < finest / _LOOSE:
         raise InputError(
             f"{path.name} does not reach that resolution",
-            found=f"{finest:.2f} Å, asked for {d_min:g}",
+            found=f"{finest:.2f} Å, asked for {resolution:g}",
             fix=f"give --resolution {finest:.2f} or more, or leave it out",
         )
-    shape = grid_shape(Crystal(crystal.unit_cell, crystal.space_group), d_min)
-    grid = mtz.transform_f_phi_to_map(amplitude, phase, exact_size=shape)
-    values = np.array(grid, copy=True).astype(float)
-    sentence = f"density from {amplitude} and {phase} of {path.name}, to {d_min:.2f} Å"
-    if (amplitude, phase) in (("DELFWT", "PHDELWT"), ("FOFCWT", "PHFOFCWT")):
-        sentence += " (a residual density: strength of what is missing, not of what is there)"
-    return Target(
-        DensityMap(Crystal(crystal.unit_cell, crystal.space_group), values), d_min, sentence
-    )
-
-
-def _columns(path: Path, labels: list[str], columns: str | None) -> tuple[str, str]:
-    if columns is not None:
-        parts = [part.strip() for part in columns.split(",")]
-        if len(parts) != 2 or any(part not in labels for part in parts):
-            raise InputError(
-                f"{path.name} has no such columns",
-                found=f"{columns!r}; there are {', '.join(labels)}",
-                fix="give an amplitude and a phase, as --columns FWT,PHWT",
-            )
-        return parts[0], parts[1]
-    for amplitude, phase in COEFFICIENTS:
-        if amplitude in labels and phase in labels:
-            return amplitude, phase
-    raise InputError(
-        f"{path.name} holds no density",
-        found=f"columns {', '.join(labels)}",
-        fix="give map coefficients such as FWT and PHWT, or name them with --columns",
-    )
+    d_min = max(finest, resolution or 0.0)
+    return Target(density, d_min, f"{sentence}, to {d_min:.2f} Å")
