@@ -21,7 +21,6 @@ from unstill.guidance.moves.residue_graph import ResidueGraph
 from unstill.guidance.moves.scene import MapFit, Move, Scene
 from unstill.guidance.moves.side_chains import RotamerMove
 from unstill.guidance.observables.density import DensityObservable
-from unstill.guidance.populations import DensityPopulations
 from unstill.guidance.priors.finish import Finish, Staged
 from unstill.guidance.priors.geometry import GeometryPrior
 from unstill.guidance.priors.springs import fold_springs
@@ -29,6 +28,7 @@ from unstill.guidance.protocols import Denoiser, EnsembleState, Prior, Stepping
 from unstill.guidance.refine_b import refine_b
 from unstill.guidance.samplers import OdeHeun, Renoise, ReverseSde
 from unstill.guidance.start import GuidedModel
+from unstill.guidance.states import sparing_members
 from unstill.shapes import Coords
 
 Guiding = Callable[[Denoiser, Steering], Denoiser]
@@ -42,7 +42,7 @@ GUIDES: dict[str, Guiding] = {
 
 SHRINKING = 0.1
 """σ (Å) of the last looks at chemistry: data may pull bonds by less than this."""
-_ROOM, _LOOKS = 0.3, 2
+_ROOM, _CHOICES = 0.3, 3
 """σ (Å) at which members first make room for hydrogens, and how often data and chemistry take
 turns after it."""
 
@@ -66,8 +66,8 @@ class RunOptions:
     loops
         Before the walk, let loops of 5 to 14 residues leap to where the density leads that the
         start leaves over.
-    populations, b_factors
-        Refine the weights of members, and B.
+    b_factors
+        Refine B at the end.
     n_particles
         Ensembles side by side, for ``"fk"``.
     seed
@@ -82,7 +82,6 @@ class RunOptions:
     sigma_min: float = 0.06
     jumps: bool = True
     loops: bool = False
-    populations: bool = True
     b_factors: bool = True
     n_particles: int = 4
     seed: int = 0
@@ -180,7 +179,27 @@ def guide_to_density(
             x = x + _leaped(model, graph, finder, steering, options) - model.atoms.coord
         start = begin(x, model.b_factor, rng)
     walk = anneal(sampler, guiding, start, on_level=on_level)
-    return _settled(model, finish, steering, walk.state, options)
+    leaping = _Leaping(moves, finder, np.random.default_rng([options.seed, len(levels)]))
+    return _settled(model, finish, steering, walk.state, options, leaping)
+
+
+@dataclass(frozen=True)
+class _Leaping:
+    """Moves on members that are few states: what the map has and they lack stands out."""
+
+    moves: Sequence[Move]
+    finder: ContactFinder
+    rng: np.random.Generator
+    softness: float = 0.1
+
+    def __call__(self, steering: Steering, coord: Coords) -> Coords:
+        data = steering.observable
+        assert isinstance(data, DensityObservable)
+        fit = MapFit(data, data.d_min, steering.strength)
+        scene = Scene(steering.state(coord), self.finder, fit, self.softness)
+        for move in self.moves:
+            move.apply(scene, self.rng)
+        return scene.coord
 
 
 def _leaped(
@@ -206,20 +225,28 @@ def _settled(
     steering: Steering,
     state: EnsembleState,
     options: RunOptions,
+    leaping: _Leaping | None = None,
 ) -> EnsembleState:
-    """Weights and B at the end, and coordinates that keep to chemistry."""
+    """Few states of every residue, in members that keep to chemistry, and B at the end."""
     data = steering.observable
     assert isinstance(data, DensityObservable)
-    coord = finish.relax(state.coord, _ROOM)
     if steering.strength == 0:
-        return replace(state, coord=coord)
-    for _ in range(_LOOKS):
-        # In turn: the map asks, chemistry answers.
-        now = replace(steering, weights=state.weights, b_factor=state.b_factor)
-        coord = finish.relax(descend(now, coord, SHRINKING, 1), SHRINKING)
-    state = replace(state, coord=coord)
-    if options.populations and len(coord) > 1:
-        state = replace(state, weights=DensityPopulations(data).fit(state, data.d_min))
+        return replace(state, coord=finish.relax(state.coord, _ROOM))
+    even = np.full(len(state.coord), 1 / len(state.coord))
+    known = state.coord
+    for _ in range(_CHOICES):
+        # In turn: the map chooses and asks, chemistry answers.
+        candidates = replace(state, coord=known)
+        coord = sparing_members(
+            model, data, candidates, len(even), strength=steering.strength
+        )
+        coord = finish.relax(coord, _ROOM, 1)
+        now = replace(steering, weights=even, b_factor=state.b_factor)
+        coord = finish.relax(descend(now, coord, SHRINKING, 1), SHRINKING, 1)
+        known = coord
+        if leaping is not None:
+            known = np.concatenate([leaping(now, coord), known])
+    state = replace(state, coord=coord, weights=even)
     if options.b_factors:
         state = refine_b(
             data,

@@ -20,11 +20,12 @@ from unstill.ensembles import Ensemble
 from unstill.errors import InputError
 from unstill.guidance.protocols import EnsembleState
 from unstill.guidance.run import RunOptions, guide_to_density
-from unstill.guidance.start import starting_model
+from unstill.guidance.start import GuidedModel, starting_model
+from unstill.guidance.states import local_shares
 from unstill.validation.real_space import correlate_segments
 from unstill.validation.segments import Segment, TwoStateModel, find_segments, two_state_model
 from unstill.workflows.guide_map.guiding import GuideOptions, observable
-from unstill.workflows.guide_map.judging import clashes_of, densities, judge
+from unstill.workflows.guide_map.judging import clashes_of, densities, judge, residues_of
 
 PUBLISHED = [
     "1VME",
@@ -144,7 +145,8 @@ def run_two_state(model: Ensemble, task: TwoStateTask) -> dict[str, Any]:
     cpu = time.process_time() - began
     start = EnsembleState(guided.atoms.coord.astype(float), np.ones(1), guided.b_factor)
     judged = judge(guided, data, state)
-    rows = _segments(states, segments, guided.rows, data, start, state)
+    shares = local_shares(guided, data, state, strength=max(task.run.strength, 1e-3))
+    rows = _segments(states, segments, guided, data, start, state, shares)
     both = [max(row["rmsd_a"], row["rmsd_b"]) <= NEAR for row in rows]
     return {
         "n_atoms": len(guided.rows),
@@ -169,12 +171,14 @@ def run_two_state(model: Ensemble, task: TwoStateTask) -> dict[str, Any]:
 def _segments(
     states: TwoStateModel,
     segments: Sequence[Segment],
-    rows: np.ndarray,
+    guided: GuidedModel,
     data: Any,
     start: EnsembleState,
     state: EnsembleState,
+    shares: np.ndarray,
 ) -> list[dict[str, Any]]:
-    n_atoms = states.atoms.n_atoms
+    rows, n_atoms = guided.rows, states.atoms.n_atoms
+    residue = residues_of(guided)
     place = np.full(n_atoms, -1)
     place[rows] = np.arange(len(rows))
     number = np.full(len(rows), -1)
@@ -195,7 +199,6 @@ def _segments(
             np.sqrt(((state.coord[:, own] - one[own]) ** 2).sum(axis=-1).mean(axis=-1))
             for one in both
         ]
-        nearer = apart[0] <= apart[1]
         found.append(
             {
                 "chain": segment.chain_id,
@@ -206,10 +209,28 @@ def _segments(
                 "rscc_start": scores[0][index].correlation,
                 "rmsd_a": float(apart[0].min()),
                 "rmsd_b": float(apart[1].min()),
-                "population_a": float(state.weights[nearer].sum()),
+                "population_a": _population_a(state.coord, both, own, residue, shares),
             }
         )
     return found
+
+
+def _population_a(
+    coord: np.ndarray,
+    both: np.ndarray,
+    own: np.ndarray,
+    residue: np.ndarray,
+    shares: np.ndarray,
+) -> float:
+    """Share of members nearer to A, residue by residue; those that move more count more."""
+    found, counts = 0.0, 0.0
+    for number in np.unique(residue[own]):
+        atoms = own[residue[own] == number]
+        a, b = (np.square(coord[:, atoms] - one[atoms]).sum(axis=(1, 2)) for one in both)
+        moved = float(np.square(both[0][atoms] - both[1][atoms]).sum())
+        found += moved * float(shares[a <= b, number].sum())
+        counts += moved
+    return found / counts
 
 
 def sweep(task: TwoStateTask, strengths: Sequence[float]) -> list[TwoStateTask]:

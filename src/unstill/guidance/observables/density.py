@@ -57,6 +57,25 @@ class DensityResidual:
     scattering: GridScattering
 
 
+@dataclass(frozen=True, eq=False)
+class AmountGradient:
+    """Loss of a map, and how it changes with the amount of every atom.
+
+    Parameters
+    ----------
+    loss
+        As of :class:`~unstill.guidance.protocols.Evaluation`.
+    amount
+        ``(n_members, n_atoms)`` ∂loss/∂amount.
+    overlap_weight
+        ∂²loss/∂amount² in units of the overlap ∫ρρ dV of the densities of both atoms.
+    """
+
+    loss: float
+    amount: Float[np.ndarray, "n_members n_atoms"]
+    overlap_weight: float
+
+
 class DensityObservable:
     """A density map that an ensemble should explain.
 
@@ -166,10 +185,55 @@ class DensityObservable:
             curvature=amount**2 * curvature,
         )
 
+    def amount_gradient(
+        self,
+        amount: Float[np.ndarray, "n_members n_atoms"],
+        state: EnsembleState,
+        resolution: float,
+    ) -> AmountGradient:
+        """Loss and its gradient, where every atom of every member has an amount of its own.
+
+        Parameters
+        ----------
+        amount
+            ``(n_members, n_atoms)`` in place of the weights of the state.
+        state
+            Places and B; its weights are not used.
+        resolution
+            Å.
+        """
+        level = self._level(resolution)
+        shared = amount * self.occupancy
+        b_factor = np.broadcast_to(state.b_factor, shared.shape)
+        f = level.grid.structure_factors(state.coord, shared, b_factor)
+        left = self._left(level, level.synthesis.of_cell(f) + level.context)
+        synthesis, weight, scale = left.synthesis, left.weight, left.scale
+        cotangent = level.work * synthesis.density_adjoint(weight * scale * left.values)
+        found = level.grid.adjoint(
+            state.coord, shared, b_factor, synthesis.of_cell_adjoint(cotangent)
+        )
+        per_volume = np.prod(synthesis.shape) / self._crystal.volume
+        return AmountGradient(
+            0.5 * weight * float((left.values**2).sum()),
+            found.occupancy * self.occupancy,
+            # What is held out curves nothing.
+            weight * scale**2 * per_volume * self._crystal.n_operations * level.work.mean(),
+        )
+
+    def n_data_per_atom(self, n_atoms: int) -> float:
+        """Independent numbers of the map for each of so many atoms of the asymmetric unit."""
+        level = self._level(self.d_min)
+        return float(level.share * np.prod(level.synthesis.shape)) / (
+            n_atoms * self._crystal.n_operations
+        )
+
     def residual(self, state: EnsembleState, resolution: float) -> DensityResidual:
         """Calculate what the ensemble leaves of the map, for those who change a few atoms."""
         level = self._level(resolution)
-        model = level.synthesis.density(level.work * self._terms(level, state))
+        return self._left(level, self._terms(level, state))
+
+    def _left(self, level: _Level, f: np.ndarray) -> DensityResidual:
+        model = level.synthesis.density(level.work * f)
         scale, constant = self._scaled(model[level.mask], level.target[level.mask])
         residual = np.zeros(model.shape)
         residual[level.mask] = scale * model[level.mask] + constant - level.target[level.mask]

@@ -16,7 +16,6 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import gemmi
 import numpy as np
 import scipy.sparse
 import scipy.spatial
@@ -25,6 +24,7 @@ from unstill.chemistry.radii import are_metals, vdw_radii
 from unstill.chemistry.restraints import GeometryRestraints
 from unstill.crystal import Crystal
 from unstill.errors import InputError
+from unstill.guidance.priors.mates import mates_near
 from unstill.guidance.priors.relax import hold_distances, hold_volumes, keep_apart, not_listed
 from unstill.guidance.priors.springs import Springs
 from unstill.parallel.cpu import cpu_count
@@ -40,6 +40,8 @@ _BOND_REACH, _METAL_REACH = 2.0, 3.0
 _VOLUME_SIGMA = 0.15
 _PLANAR_SIGMA = 0.03
 _LEAST = 1e-3
+_MATES = 8.0
+"""Å within which symmetry mates matter."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +150,7 @@ class GeometryPrior:
         bonded = _bonded(np.asarray(element, dtype=str), self.reference)
         self._starts, self._partners = _excluded(restraints, bonded)
         self._contact_sigma, self._n_sweeps = contact_sigma, n_sweeps
-        self._mates = _mates(self.reference, crystal)
+        self._mates = [] if crystal is None else mates_near(self.reference, crystal, _MATES)
 
     @property
     def n_atoms(self) -> int:
@@ -234,7 +236,7 @@ class GeometryPrior:
 
     def _images(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Symmetry mates near the molecule: places (Å) and whose they are."""
-        if self._mates is None:
+        if not self._mates:
             return np.zeros((0, 3)), np.zeros(0, dtype=int)
         parts, owners = [], []
         for rotation, shift, atoms in self._mates:
@@ -332,35 +334,3 @@ def _excluded(restraints: GeometryRestraints, bonded: np.ndarray) -> tuple[np.nd
     pairs = np.unique(np.sort(pairs.astype(int), axis=1), axis=0)
     starts = np.searchsorted(pairs[:, 0], np.arange(r.n_atoms + 1))
     return starts, np.ascontiguousarray(pairs[:, 1])
-
-
-_Mate = tuple[np.ndarray, np.ndarray, np.ndarray]
-
-
-def _mates(reference: np.ndarray, crystal: Crystal | None) -> list[_Mate] | None:
-    """Rotation, shift (Å) and atoms of every mate that comes near the molecule."""
-    if crystal is None:
-        return None
-    reach = 8.0
-    to_cell, to_space = crystal.fractionalization_matrix, crystal.orthogonalization_matrix
-    frac = reference @ to_cell.T
-    low, high = frac.min(axis=0), frac.max(axis=0)
-    margin = reach * np.linalg.norm(to_cell, axis=1)
-    tree = scipy.spatial.cKDTree(reference)
-    found: list[_Mate] = []
-    for number, operation in enumerate(crystal.group.operations()):
-        rotation = np.array(operation.rot) / gemmi.Op.DEN
-        moved = frac @ rotation.T + np.array(operation.tran) / gemmi.Op.DEN
-        first = np.ceil(low - margin - moved.max(axis=0)).astype(int)
-        last = np.floor(high + margin - moved.min(axis=0)).astype(int)
-        for step in np.ndindex(*(last - first + 1)):
-            shift = first + np.array(step)
-            if number == 0 and not shift.any():
-                continue
-            places = (moved + shift) @ to_space.T
-            near = np.isfinite(tree.query(places, distance_upper_bound=reach)[0])
-            if near.any():
-                cartesian = to_space @ rotation @ to_cell
-                offset = (np.array(operation.tran) / gemmi.Op.DEN + shift) @ to_space.T
-                found.append((cartesian, offset, np.flatnonzero(near)))
-    return found or None

@@ -246,7 +246,6 @@ def _tried(
             # Loops are dear, and leap alike at any strength.
             loops=False,
             b_factors=False,
-            populations=False,
         )
         state = guide_to_density(model, data, short, prior=prior)
         work, held = data.agreement(state)
