@@ -31,8 +31,9 @@ from unstill.guidance.states.overlaps import candidate_overlaps
 from unstill.shapes import Coords, Float
 from unstill.validation.residue_conformers import residue_numbers
 
-_ROUNDS = 2
-"""Times that the loss is measured anew and the choice repeated: the scale of the map moves."""
+_ROUNDS, _SETTLED = 3, 0.02
+"""Times, at most, that the loss is measured anew and the choice repeated, for the scale of the map
+moves with it; and the share that the loss must fall by to go on."""
 _AGAIN = 1.0
 """What a place must gain when shares alone are asked for: two places are never one."""
 
@@ -70,10 +71,12 @@ def sparing_members(
     group = residue_numbers(model.atoms)
     even = np.full((group.max() + 1, len(candidates)), 1 / len(state.coord))
     even[:, 0] = 0.0
+    alone = np.zeros(even.shape)
+    alone[:, 0] = 1.0
     n_atoms = np.bincount(group)
     n_data = np.maximum(data.n_data_per_atom(len(group)) * n_atoms, 2.0)
     price = 0.5 * (3 * n_atoms + 1) * np.log(n_data)
-    shares = _chosen(model, data, candidates, state.b_factor, even, price, strength)
+    shares = _chosen(model, data, candidates, state.b_factor, (even, alone), price, strength)
     radii = united_radii(model.element, model.restraints)
     costs = PairCosts(candidates, group, model.restraints, radii)
     which = assemble(shares, n_members, costs.links, costs.neighbours(shares > 0), costs)
@@ -102,7 +105,7 @@ def local_shares(
     group = residue_numbers(model.atoms)
     shares = np.repeat(state.weights[None], group.max() + 1, axis=0)
     price = np.full(len(shares), _AGAIN)
-    return _chosen(model, data, state.coord, state.b_factor, shares, price, strength).T
+    return _chosen(model, data, state.coord, state.b_factor, (shares,), price, strength).T
 
 
 def _chosen(
@@ -110,7 +113,7 @@ def _chosen(
     data: DensityObservable,
     candidates: Coords,
     b_factor: np.ndarray,
-    shares: np.ndarray,
+    starts: tuple[np.ndarray, ...],
     price: np.ndarray,
     strength: float,
 ) -> np.ndarray:
@@ -126,10 +129,17 @@ def _chosen(
         electron=data.electron,
     )
     places = EnsembleState(candidates, np.full(len(candidates), 1 / len(candidates)), b_factor)
+    # Vague members need a larger scale, which would ask for vagueness: begin where it fits best.
+    found, shares = min(
+        ((data.amount_gradient(start[group].T, places, data.d_min), start) for start in starts),
+        key=lambda begun: begun[0].loss,
+    )
     for _ in range(_ROUNDS):
-        found = data.amount_gradient(shares[group].T, places, data.d_min)
         gradient = np.zeros(shares.shape)
         np.add.at(gradient, group, strength * found.amount.T)
         curvature = scipy.sparse.csr_array(strength * found.overlap_weight * overlaps)
         shares = choose_candidates(curvature, gradient, shares, price)
+        before, found = found, data.amount_gradient(shares[group].T, places, data.d_min)
+        if found.loss > (1 - _SETTLED) * before.loss:
+            break
     return shares
