@@ -85,7 +85,13 @@ def test_the_second_rotamer_is_found_and_the_files_are_whole(
         np.testing.assert_array_equal(
             ensemble.atoms.get_annotation(name), start.atoms.get_annotation(name)[kept]
         )
-    assert len(read_multiconformer(out / "multiconformer.cif").states) > 1
+    # The residue that has two places in the map, no other, and in their shares.
+    assert [(one["res_id"], one["ins_code"]) for one in found["states"]] == [(12, "A")]
+    np.testing.assert_allclose(found["states"][0]["shares"], 0.5, atol=0.07)
+    collapsed = read_multiconformer(out / "multiconformer.cif")
+    split = collapsed.occupancy < 1
+    assert set(collapsed.sites.res_name[collapsed.site[split]]) == {"LEU"}
+    np.testing.assert_allclose(collapsed.occupancy[split], 0.5, atol=0.07)
     page = (out / "report.html").read_text()
     for part in ("Fit along the chain", "Density and models", "Fit against geometry"):
         assert part in page

@@ -81,7 +81,7 @@ def guide(
     columns: Annotated[
         str | None, typer.Option(help="Columns of an MTZ file, as FWT,PHWT.")
     ] = None,
-    levels: Annotated[int, typer.Option(min=3, max=1000, help="Noise levels.")] = 12,
+    levels: Annotated[int, typer.Option(min=3, max=1000, help="Noise levels.")] = 10,
     noise: Annotated[
         float, typer.Option("--noise", callback=positive, help="Noise to start from (Å).")
     ] = 1.5,
@@ -231,14 +231,16 @@ def _write(
     from unstill.io.conformers import write_multiconformer
     from unstill.io.structure_files import write_structure
     from unstill.report.page import write_page
+    from unstill.workflows.guide_map.occupancies import APART, with_local_occupancies
     from unstill.workflows.guide_map.page import guide_page
 
     make_folder(out)
     made = result.ensemble
     write_structure(made, out / _ENSEMBLE)
     verb.output("ensemble", out / _ENSEMBLE)
-    encoded = encode_eps(made, eps=0.5)
-    write_multiconformer(encoded.model, out / _MULTI, digits=3, provenance=record)
+    encoded = encode_eps(made, eps=APART).model
+    encoded = with_local_occupancies(encoded, result.model, result.shares)
+    write_multiconformer(encoded, out / _MULTI, digits=3, provenance=record)
     verb.output("multiconformer", out / _MULTI)
     if keeper.levels:
         import numpy as np
@@ -255,7 +257,10 @@ def _write(
 def _tell(verb: Verb, result: GuideResult) -> None:
     import numpy as np
 
+    from unstill.workflows.guide_map.occupancies import states_of
+
     before, after = result.before, result.after
+    several, atoms = states_of(result), result.model.atoms.atoms
     for note in result.model.notes:
         verb.say(note)
 
@@ -277,11 +282,23 @@ def _tell(verb: Verb, result: GuideResult) -> None:
         "strength": result.strength,
         "tried": {f"{strength:g}": held for strength, held in result.tried.items()},
         "weights": result.state.weights,
+        "states": [
+            {
+                "chain_id": str(atoms.chain_id[one.atom]),
+                "res_id": int(atoms.res_id[one.atom]),
+                "ins_code": str(atoms.ins_code[one.atom]),
+                "res_name": str(atoms.res_name[one.atom]),
+                "shares": list(one.shares),
+                "apart": one.apart,
+            }
+            for one in several
+        ],
         "before": figures(before),
         "after": figures(after),
         "notes": list(result.model.notes),
     }
     verb.say(f"strength {result.strength:g}, {result.state.n_members} members")
+    verb.say(f"{len(several)} of {result.shares.shape[1]} residues in several places")
     verb.say(f"correlation with the map {before.work:.3f} before, {after.work:.3f} after")
     if np.isfinite(after.held):
         verb.say(f"held-out terms {before.held:.3f} before, {after.held:.3f} after")

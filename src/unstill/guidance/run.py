@@ -77,7 +77,7 @@ class RunOptions:
     n_members: int = 8
     guide: str = "proximal"
     strength: float = 1.0
-    n_levels: int = 12
+    n_levels: int = 10
     sigma_max: float = 1.5
     sigma_min: float = 0.06
     jumps: bool = True

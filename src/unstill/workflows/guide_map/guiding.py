@@ -14,13 +14,15 @@ from unstill.guidance.observables.density import DensityObservable
 from unstill.guidance.protocols import EnsembleState, Prior
 from unstill.guidance.run import RunOptions, guide_to_density
 from unstill.guidance.start import GuidedModel, starting_model
+from unstill.guidance.states import local_shares
 from unstill.maps.density_map import DensityMap
 from unstill.scattering.grid_scattering import GridScattering
 from unstill.scattering.synthesis import Synthesis
+from unstill.shapes import Float
 from unstill.validation.held_out import split_reflections
 from unstill.validation.real_space import voxels_near
 from unstill.workflows.guide_map.frame import check_crystals, check_frame
-from unstill.workflows.guide_map.judging import Judged, judge
+from unstill.workflows.guide_map.judging import Judged, judge, residues_of
 
 SIGMA_SHARE = 0.15
 """Standard deviation of a map's noise at strength 1, in units of the spread of the map within 2 Å
@@ -71,6 +73,8 @@ class GuideResult:
         The conformer at the start (one member) and the ensemble at the end.
     before, after
         Both judged alike.
+    shares
+        ``(n_members, n_residues)`` of the members in the density of every residue.
     strength
         That was used, and ``tried``: held-out correlation of every strength that was tried.
     """
@@ -81,6 +85,7 @@ class GuideResult:
     state: EnsembleState
     before: Judged
     after: Judged
+    shares: Float[np.ndarray, "n_members n_residues"]
     strength: float
     tried: dict[float, float]
 
@@ -172,9 +177,19 @@ def guide_map(
         state,
         judge(model, data, start),
         judge(model, data, state),
+        _shares(model, data, state, strength),
         strength,
         tried,
     )
+
+
+def _shares(
+    model: GuidedModel, data: DensityObservable, state: EnsembleState, strength: float
+) -> np.ndarray:
+    if strength == 0:
+        # What nobody asked the map about has the weights of the members.
+        return np.repeat(state.weights[:, None], int(residues_of(model).max()) + 1, axis=1)
+    return local_shares(model, data, state, strength=strength)
 
 
 def observable(

@@ -24,9 +24,11 @@ from unstill.report.numbers import number
 from unstill.report.page import Page, Section
 from unstill.workflows.guide_map.guiding import GuideResult
 from unstill.workflows.guide_map.judging import Judged, densities, residues_of
+from unstill.workflows.guide_map.occupancies import states_of
 
 _MOST_VIEWS = 6
 _ROOM = 1
+_MOST_ROWS = 40
 
 
 def guide_page(
@@ -46,7 +48,7 @@ def guide_page(
     sections = [
         Section("Fit along the chain", _chain(result)),
         Section("Density and models", _views(result)),
-        Section("Members", _members(result)),
+        Section("States", [*_states(result), *_members(result)]),
         Section("Fit against geometry", [_table(before, after), *_strengths(result)]),
     ]
     return Page(
@@ -225,8 +227,35 @@ def _members(result: GuideResult) -> list[Block]:
         Table(
             [Column("member", style="text"), Column("weight"), Column("from the mean", "Å RMSD")],
             rows,
-            note="Weights by non-negative least squares against the map; members that are alike "
-            "share theirs.",
+            note="Members have equal weight; how much of the density of a residue each of its "
+            "places holds stands in the table of states.",
+        )
+    ]
+
+
+def _states(result: GuideResult) -> list[Block]:
+    several = states_of(result)
+    if not several:
+        return [Prose("No residue needs more than one place to explain the map.")]
+    atoms = result.model.atoms.atoms
+    rows = []
+    for one in several[:_MOST_ROWS]:
+        i = one.atom
+        label = f"{atoms.chain_id[i]} {atoms.res_name[i]} {atoms.res_id[i]}{atoms.ins_code[i]}"
+        shares = " : ".join(number(float(share), 2) for share in one.shares)
+        rows.append(Row([label.strip(), shares, number(one.apart, 2)]))
+    left = len(several) - len(rows)
+    more = f" The {left} that differ least are in the --json only." if left > 0 else ""
+    return [
+        Table(
+            [
+                Column("residue", style="text"),
+                Column("shares", style="text"),
+                Column("apart", "Å RMSD"),
+            ],
+            rows,
+            note=f"{len(several)} of {result.shares.shape[1]} residues have several places, by the "
+            f"Bayesian information criterion; those that differ most come first.{more}",
         )
     ]
 
