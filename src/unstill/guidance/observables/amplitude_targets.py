@@ -85,7 +85,7 @@ class MaximumLikelihood:
 
     def fitted(
         self, observed: Amplitudes, f_model: Float[np.ndarray, " points"]
-    ) -> AmplitudeTarget:
+    ) -> MaximumLikelihood:
         """Return the likelihood with σ_A of a model.
 
         Raises
@@ -149,22 +149,45 @@ class MaximumLikelihood:
         InputError
             If σ_A was not estimated, or for other reflections.
         """
+        figure, share, centric = self._figure(observed, f_model)
+        d, v = self.d, self.variance
+        assert d is not None and v is not None  # _figure asked
+        return TargetSlope(
+            _unlikely(observed.f_obs, f_model, d, v, centric),
+            share * d / v * (d * f_model - figure * observed.f_obs),
+            share * d**2 / v,
+        )
+
+
+    def best_amplitudes(
+        self, observed: Amplitudes, f_model: Float[np.ndarray, " points"]
+    ) -> Float[np.ndarray, " points"]:
+        r"""Amplitudes of the least biased density, with the model's phases.
+
+        .. math:: 2 m F_o - D F_m \text{ (acentric)}, \qquad m F_o \text{ (centric)}
+
+        Source: Read (1986), https://doi.org/10.1107/S0108767386099622.
+        """
+        figure, _, centric = self._figure(observed, f_model)
+        assert self.d is not None  # _figure asked
+        best = figure * observed.f_obs
+        found: np.ndarray = np.where(centric, best, 2 * best - self.d * f_model)
+        return found
+
+    def _figure(
+        self, observed: Amplitudes, f_model: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Figure of merit m, 1 or 2, and which are centric."""
         if self.d is None or self.variance is None or len(self.d) != len(f_model):
             raise InputError(
                 "the likelihood has no sigma_A of these reflections",
                 found="none" if self.d is None else f"{len(self.d)} for {len(f_model)}",
                 fix="call fitted first",
             )
-        d, v = self.d, self.variance
         _, centric = symmetry_factors(observed)
         share = np.where(centric, 1.0, 2.0)
-        x = share * d * observed.f_obs * f_model / v
-        figure = np.where(centric, np.tanh(x), i1e(x) / i0e(x))
-        return TargetSlope(
-            _unlikely(observed.f_obs, f_model, d, v, centric),
-            share * d / v * (d * f_model - figure * observed.f_obs),
-            share * d**2 / v,
-        )
+        x = share * self.d * observed.f_obs * f_model / self.variance
+        return np.where(centric, np.tanh(x), i1e(x) / i0e(x)), share, centric
 
 
 def symmetry_factors(

@@ -53,6 +53,25 @@ class FixedAtoms:
     b_factor: PerAtom
 
 
+@dataclass(frozen=True, eq=False)
+class LikelyTerms:
+    """Terms of the likeliest density, one of each orbit.
+
+    Parameters
+    ----------
+    observed
+        The reflections.
+    f
+        ``(n,)`` of the density, in electrons; free reflections too, which nobody may use.
+    f_still
+        ``(n,)`` of what does not move: fixed atoms and solvent.
+    """
+
+    observed: Amplitudes
+    f: Complex[np.ndarray, " points"]
+    f_still: Complex[np.ndarray, " points"]
+
+
 class AmplitudeObservable:
     """Amplitudes that an ensemble should explain.
 
@@ -154,6 +173,23 @@ class AmplitudeObservable:
         """R_work and R_free at full resolution, scales fitted anew (NaN without a free set)."""
         found = self.fit(state)
         return found.r_work, found.r_free
+
+    def likely_terms(self, state: EnsembleState) -> LikelyTerms:
+        """Terms of the density that data and a state suggest, on an absolute scale.
+
+        Scales, solvent and σ_A are fitted anew; the loss keeps them.
+        """
+        level = self._level(self.d_min)
+        f_state = self._f_state(level, state)
+        self._refit(level, state, f_state)
+        scaled = self._scaled
+        assert scaled is not None  # _refit sets it
+        total = f_state + scaled.constant
+        size = scaled.scale * np.abs(total)
+        likely = MaximumLikelihood().fitted(level.observed, size)
+        best = likely.best_amplitudes(level.observed, size) / scaled.scale
+        unit = total / np.maximum(np.abs(total), 1e-30)
+        return LikelyTerms(level.observed, best * unit, scaled.constant)
 
     def _atoms(self, state: EnsembleState) -> tuple[np.ndarray, np.ndarray]:
         amount = state.weights[:, None] * self.occupancy
