@@ -9,7 +9,7 @@ import pytest
 import scipy.optimize
 import scipy.sparse
 from small_crystal import D_MIN, small_crystal
-from two_state_density import B, ELEMENT, MONOCLINIC, map_of, two_states
+from two_state_density import ELEMENT, MONOCLINIC, B, map_of, two_states
 
 from unstill.diffuse.density import add_noise, density_of
 from unstill.guidance.observables.density import DensityObservable
@@ -35,9 +35,7 @@ def test_overlaps_are_the_curvature_of_the_loss(d_min: float) -> None:
     # Near a screw axis, so that mates overlap too.
     places = np.concatenate([states, states[:1] + rng.normal(0, 0.3, states[:1].shape)])
     state = EnsembleState(places, np.full(3, 1 / 3), B)
-    overlaps = candidate_overlaps(
-        places, group, ELEMENT, np.ones(5), B, d_min, crystal=MONOCLINIC
-    )
+    overlaps = candidate_overlaps(places, group, ELEMENT, np.ones(5), B, d_min, crystal=MONOCLINIC)
     even = np.full((3, 3), 1 / 3)
     before = data.amount_gradient(even[group].T, state, d_min)
     change = rng.normal(0, 0.2, (3, 3))
@@ -187,9 +185,7 @@ def test_only_what_moves_gets_a_second_state_and_the_right_share(population: flo
     moved = np.abs(made - start).max(axis=(0, 2)) > 0
     assert moved[leu].any()
     assert not moved[group != group[leu[0]]].any()
-    shares = local_shares(
-        model, data, EnsembleState(made, np.full(8, 1 / 8), model.b_factor)
-    )
+    shares = local_shares(model, data, EnsembleState(made, np.full(8, 1 / 8), model.b_factor))
     np.testing.assert_allclose(shares.sum(axis=0), 1)
     at_start = np.abs(made[:, leu] - start[leu]).max(axis=(1, 2)) == 0
     first_is_a = population if letters[model.rows[leu[-1]]] == "A" else 1 - population

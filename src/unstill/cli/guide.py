@@ -16,10 +16,15 @@ if TYPE_CHECKING:
     from unstill.guidance.anneal import Walk
     from unstill.provenance import Provenance
     from unstill.workflows.guide_map import GuideResult
+    from unstill.workflows.guide_map.guiding import RFactors
 
 _ENSEMBLE, _MULTI, _REPORT = "ensemble.cif", "multiconformer.cif", "report.html"
 _CHECKPOINT, _TRAJECTORY = "checkpoint.npz", "trajectory.cif"
-TITLES = {"strength": "choosing the strength", "levels": "guiding"}
+TITLES = {
+    "strength": "choosing the strength",
+    "levels": "guiding",
+    "refinement": "refining against amplitudes",
+}
 
 
 class Guide(StrEnum):
@@ -48,12 +53,14 @@ def _strength(text: str) -> str:
 
 def guide(
     model: Annotated[Path, typer.Argument(help="A model in the frame of the map.")],
-    data: Annotated[Path, typer.Argument(help="Density: a CCP4 or MRC map, or an MTZ file.")],
+    data: Annotated[
+        Path, typer.Argument(help="CCP4 or MRC map; MTZ file of amplitudes or coefficients.")
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the results.")],
     resolution: Annotated[
         float | None,
         typer.Option(
-            "--resolution", callback=positive, help="Resolution of the map (Å). [MTZ: its own]"
+            "--resolution", callback=positive, help="Resolution of the data (Å). [MTZ: its own]"
         ),
     ] = None,
     ensemble: Annotated[
@@ -79,7 +86,7 @@ def guide(
         float, typer.Option(min=0.0, max=0.4, help="Share of Fourier terms that no fit sees.")
     ] = 0.05,
     columns: Annotated[
-        str | None, typer.Option(help="Columns of an MTZ file, as FWT,PHWT.")
+        str | None, typer.Option(help="Columns of an MTZ file, as F,SIGF or FWT,PHWT.")
     ] = None,
     levels: Annotated[int, typer.Option(min=3, max=1000, help="Noise levels.")] = 10,
     noise: Annotated[
@@ -103,11 +110,12 @@ def guide(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Guide a model into a density: an ensemble whose mean density is that of the map.
+    """Guide a model by a density or by measured amplitudes: an ensemble that explains them.
 
     Starts from one conformer of the model with noise, and lets the chemistry of
-    the molecule and the map pull it back, level by level. Part of the map's
-    Fourier terms is held out and judges the result. A run that was interrupted
+    the molecule and the data pull it back, level by level; then every residue
+    keeps the fewest places that the data ask for. Part of a map's Fourier terms
+    is held out and judges the result; of amplitudes the free ones do. A run that was interrupted
     goes on where it was if it is started again with the same command.
 
     Example: unstill guide model.cif map.ccp4 --resolution 1.8 -o guided
@@ -117,7 +125,7 @@ def guide(
         from unstill.cli.out_folder import check_folder
         from unstill.guidance.run import RunOptions
         from unstill.io.structure_files import read_structure
-        from unstill.workflows.guide_map import GuideOptions, guide_map
+        from unstill.workflows.guide_map import GuideOptions, guide_amplitudes, guide_map
         from unstill.workflows.guide_map.target import read_target
 
         names = [_ENSEMBLE, _MULTI, _REPORT, _CHECKPOINT, *([_TRAJECTORY] if trajectory else [])]
@@ -147,16 +155,17 @@ def guide(
             verb.warn("particles (--guide fk) take no loops and leave no trajectory")
         keeper = _Keeper(out / _CHECKPOINT, record.as_dict(), trajectory=trajectory)
         with progress_bars(TITLES) as progress:
-            result = guide_map(
-                source,
-                target.density,
-                target.d_min,
-                options,
-                name=data.name,
-                resume=keeper.resume,
-                on_level=keeper.keep,
-                progress=progress,
-            )
+            steps: dict[str, Any] = {
+                "name": data.name,
+                "resume": keeper.resume,
+                "on_level": keeper.keep,
+                "progress": progress,
+            }
+            if target.amplitudes is not None:
+                result = guide_amplitudes(source, target.amplitudes, options, **steps)
+            else:
+                assert target.density is not None
+                result = guide_map(source, target.density, target.d_min, options, **steps)
         _write(verb, out, result, record, data.name, keeper)
         _tell(verb, result)
 
@@ -264,8 +273,10 @@ def _tell(verb: Verb, result: GuideResult) -> None:
     for note in result.model.notes:
         verb.say(note)
 
-    def figures(judged: Any) -> dict[str, Any]:
+    def figures(judged: Any, r: RFactors | None) -> dict[str, Any]:
         return {
+            "r_work": None if r is None else r.work,
+            "r_free": None if r is None else r.free,
             "work": judged.work,
             "held_out": judged.held if np.isfinite(judged.held) else None,
             "gap": judged.gap if np.isfinite(judged.gap) else None,
@@ -293,13 +304,17 @@ def _tell(verb: Verb, result: GuideResult) -> None:
             }
             for one in several
         ],
-        "before": figures(before),
-        "after": figures(after),
+        "before": figures(before, result.r_start),
+        "after": figures(after, result.r_end),
         "notes": list(result.model.notes),
     }
     verb.say(f"strength {result.strength:g}, {result.state.n_members} members")
     verb.say(f"{len(several)} of {result.shares.shape[1]} residues in several places")
     verb.say(f"correlation with the map {before.work:.3f} before, {after.work:.3f} after")
+    start, end = result.r_start, result.r_end
+    if start is not None and end is not None:
+        verb.say(f"R_work {start.work:.4f} before, {end.work:.4f} after")
+        verb.say(f"R_free {start.free:.4f} before, {end.free:.4f} after")
     if np.isfinite(after.held):
         verb.say(f"held-out terms {before.held:.3f} before, {after.held:.3f} after")
     verb.say(

@@ -237,9 +237,7 @@ def _settled(
     for _ in range(_CHOICES):
         # In turn: the map chooses and asks, chemistry answers.
         candidates = replace(state, coord=known)
-        coord = sparing_members(
-            model, data, candidates, len(even), strength=steering.strength
-        )
+        coord = sparing_members(model, data, candidates, len(even), strength=steering.strength)
         coord = finish.relax(coord, _ROOM, 1)
         now = replace(steering, weights=even, b_factor=state.b_factor)
         coord = finish.relax(descend(now, coord, SHRINKING, 1), SHRINKING, 1)

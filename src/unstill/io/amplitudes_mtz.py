@@ -18,7 +18,7 @@ _AMPLITUDE = ("FP", "F", "FOBS", "F-obs", "F-obs-filtered", "FMEAN", "Fobs")
 _FREE = ("FreeR_flag", "FREER", "FREE", "RFREE", "R-free-flags", "FreeRflag")
 
 
-def read_amplitudes(path: Path) -> Amplitudes:
+def read_amplitudes(path: Path, label: str | None = None) -> Amplitudes:
     """Read F, its sigma and the free flags.
 
     The amplitude is the column named FP, F, FOBS, …, else the first of type F
@@ -26,6 +26,13 @@ def read_amplitudes(path: Path) -> Amplitudes:
     is not positive, are left out. Free are those with flag 0 where flags
     count from 0 to 5 or more (CCP4), and those with the rarer flag where there
     are only two (Phenix); all are work where there are no flags.
+
+    Parameters
+    ----------
+    path
+        The file.
+    label
+        Column of the amplitude, where another than the first known is meant; it has a sigma.
 
     Raises
     ------
@@ -36,7 +43,7 @@ def read_amplitudes(path: Path) -> Amplitudes:
     crystal = mtz_crystal(path)
     with parsing(path, "an MTZ file"):
         mtz = gemmi.read_mtz_file(str(path))
-        label = _amplitude_label(path, mtz)
+        label = _amplitude_label(path, mtz) if label is None else label
         f_obs = np.array(mtz.column_with_label(label), dtype=float)
         sigma = np.array(mtz.column_with_label(f"SIG{label}"), dtype=float)
         flags = _flags(mtz)

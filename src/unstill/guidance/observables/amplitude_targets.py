@@ -151,13 +151,13 @@ class MaximumLikelihood:
         """
         figure, share, centric = self._figure(observed, f_model)
         d, v = self.d, self.variance
-        assert d is not None and v is not None  # _figure asked
+        assert d is not None  # _figure asked
+        assert v is not None
         return TargetSlope(
             _unlikely(observed.f_obs, f_model, d, v, centric),
             share * d / v * (d * f_model - figure * observed.f_obs),
             share * d**2 / v,
         )
-
 
     def best_amplitudes(
         self, observed: Amplitudes, f_model: Float[np.ndarray, " points"]

@@ -97,7 +97,7 @@ def candidate_overlaps(
             entries = (values, (owner[first], owner[second]))
             total = total + scipy.sparse.coo_array(entries, shape=(n_all, n_all)).tocsr()
     # The matrix is symmetric but for rounding.
-    return ((total + total.T) / 2).tocsr()
+    return scipy.sparse.csr_array((total + total.T) / 2)
 
 
 def _images(

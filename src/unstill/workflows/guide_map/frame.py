@@ -20,8 +20,8 @@ _CELL = 0.01
 _SURE = 0.35
 
 
-def check_crystals(target: DensityMap, crystal: Crystal | None, name: str) -> None:
-    """Refuse a map whose cell or space group is not the model's.
+def check_crystals(given: Crystal, crystal: Crystal | None, name: str) -> None:
+    """Refuse data whose cell or space group is not the model's.
 
     Raises
     ------
@@ -34,18 +34,18 @@ def check_crystals(target: DensityMap, crystal: Crystal | None, name: str) -> No
             found="neither cell nor space group",
             fix="give a model with a CRYST1 record, or _cell and _symmetry in mmCIF",
         )
-    own, other = np.array(crystal.unit_cell), np.array(target.crystal.unit_cell)
+    own, other = np.array(crystal.unit_cell), np.array(given.unit_cell)
     if (np.abs(own - other) > _CELL * own).any():
         raise InputError(
             f"{name} has another unit cell than the model",
             found=f"{_cell(other)} for {_cell(own)}",
-            fix="use the map of this crystal form",
+            fix="use the data of this crystal form",
         )
-    if target.crystal.space_group != crystal.space_group:
+    if given.space_group != crystal.space_group:
         raise InputError(
             f"{name} has another space group than the model",
-            found=f"{target.crystal.space_group} for {crystal.space_group}",
-            fix="write the map with the space group of the model, or the other way round",
+            found=f"{given.space_group} for {crystal.space_group}",
+            fix="write the data with the space group of the model, or the other way round",
         )
 
 

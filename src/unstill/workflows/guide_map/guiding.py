@@ -59,6 +59,14 @@ class GuideOptions:
     electron: bool = False
 
 
+@dataclass(frozen=True)
+class RFactors:
+    """R of reflections that were fitted, and of free ones."""
+
+    work: float
+    free: float
+
+
 @dataclass(frozen=True, eq=False)
 class GuideResult:
     """An ensemble with what speaks for and against it.
@@ -77,6 +85,8 @@ class GuideResult:
         ``(n_members, n_residues)`` of the members in the density of every residue.
     strength
         That was used, and ``tried``: held-out correlation of every strength that was tried.
+    r_start, r_end
+        R factors at the start and the end, where amplitudes guided.
     """
 
     model: GuidedModel
@@ -88,6 +98,8 @@ class GuideResult:
     shares: Float[np.ndarray, "n_members n_residues"]
     strength: float
     tried: dict[float, float]
+    r_start: RFactors | None = None
+    r_end: RFactors | None = None
 
     @property
     def ensemble(self) -> Ensemble:
@@ -141,7 +153,7 @@ def guide_map(
     """
     options = options or GuideOptions()
     tell = progress or (lambda part, done, total: None)
-    check_crystals(target, source.crystal, name)
+    check_crystals(target.crystal, source.crystal, name)
     model = starting_model(source, select=options.select)
     data = observable(model, target, d_min, options)
     start = EnsembleState(model.atoms.coord.astype(float), np.ones(1), model.b_factor)
@@ -177,15 +189,16 @@ def guide_map(
         state,
         judge(model, data, start),
         judge(model, data, state),
-        _shares(model, data, state, strength),
+        shares_of(model, data, state, strength),
         strength,
         tried,
     )
 
 
-def _shares(
+def shares_of(
     model: GuidedModel, data: DensityObservable, state: EnsembleState, strength: float
-) -> np.ndarray:
+) -> Float[np.ndarray, "n_members n_residues"]:
+    """Shares of members in residues, as :class:`GuideResult` holds them."""
     if strength == 0:
         # What nobody asked the map about has the weights of the members.
         return np.repeat(state.weights[:, None], int(residues_of(model).max()) + 1, axis=1)

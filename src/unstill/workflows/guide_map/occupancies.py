@@ -119,7 +119,7 @@ def states_of(result: GuideResult) -> list[LocalState]:
 
 
 def _residue_of_sites(encoded: Multiconformer, model: GuidedModel) -> np.ndarray:
-    """Number of the guided residue of each site; −1 for waters, which have no shares."""
+    """Return the guided residue of each site; −1 for waters, which have no shares."""
     atoms = model.atoms.atoms
     residue = residues_of(model)
     names = zip(atoms.chain_id, atoms.res_id, atoms.ins_code, residue, strict=True)

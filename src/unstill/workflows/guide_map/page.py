@@ -23,7 +23,7 @@ from unstill.report.lines import Line, LinePanel, line_panels
 from unstill.report.numbers import number
 from unstill.report.page import Page, Section
 from unstill.workflows.guide_map.guiding import GuideResult
-from unstill.workflows.guide_map.judging import Judged, densities, residues_of
+from unstill.workflows.guide_map.judging import densities, residues_of
 from unstill.workflows.guide_map.occupancies import states_of
 
 _MOST_VIEWS = 6
@@ -43,26 +43,34 @@ def guide_page(
     lead = (
         f"{result.state.n_members} members explain the density around the model with a "
         f"correlation of {number(after.work)}; the conformer that guidance started from has "
-        f"{number(before.work)}. {_held_words(before, after)}"
+        f"{number(before.work)}. {_held_words(result)}"
     )
     sections = [
         Section("Fit along the chain", _chain(result)),
         Section("Density and models", _views(result)),
         Section("States", [*_states(result), *_members(result)]),
-        Section("Fit against geometry", [_table(before, after), *_strengths(result)]),
+        Section("Fit against geometry", [_table(result), *_strengths(result)]),
     ]
     return Page(
         title=f"Ensemble guided by {subject}",
         kind="density",
         subject=subject,
-        lead=[Prose(lead, lead=True), _keys(before, after)],
+        lead=[Prose(lead, lead=True), _keys(result)],
         sections=sections,
         provenance=provenance,
         warnings=[*result.model.notes, *warnings],
     )
 
 
-def _held_words(before: Judged, after: Judged) -> str:
+def _held_words(result: GuideResult) -> str:
+    before, after = result.before, result.after
+    start, end = result.r_start, result.r_end
+    if start is not None and end is not None:
+        change = "falls" if end.free < start.free else "does not fall"
+        return (
+            f"R_free, of reflections that no fit saw, {change}: {number(start.free, 4)} before, "
+            f"{number(end.free, 4)} after."
+        )
     if not np.isfinite(after.held):
         return "No Fourier terms were held out, so that nothing speaks against overfitting."
     better = after.held > before.held
@@ -73,7 +81,8 @@ def _held_words(before: Judged, after: Judged) -> str:
     )
 
 
-def _keys(before: Judged, after: Judged) -> KeyFigures:
+def _keys(result: GuideResult) -> KeyFigures:
+    before, after = result.before, result.after
     return KeyFigures(
         [
             KeyFigure(
@@ -82,17 +91,7 @@ def _keys(before: Judged, after: Judged) -> KeyFigures:
                 f"median real-space correlation; {number(float(np.nanmedian(before.rscc)))} "
                 "before",
             ),
-            KeyFigure(
-                "Held out",
-                number(after.held) if np.isfinite(after.held) else "–",
-                f"correlation with terms not seen; {number(before.held)} before"
-                if np.isfinite(after.held)
-                else "no terms were held out",
-            ),
-            KeyFigure(
-                "Gap", number(after.gap) if np.isfinite(after.gap) else "–",
-                "work minus held-out: what was fitted and is not there",
-            ),
+            *_evidence(result),
             KeyFigure(
                 "Bonds", number(after.bond_rmsd), "root mean square from targets", detail=" Å"
             ),
@@ -102,6 +101,24 @@ def _keys(before: Judged, after: Judged) -> KeyFigures:
             ),
         ]
     )  # fmt: skip
+
+
+def _evidence(result: GuideResult) -> list[KeyFigure]:
+    before, after, start, end = result.before, result.after, result.r_start, result.r_end
+    if start is not None and end is not None:
+        return [
+            KeyFigure("R_work", number(end.work, 4), f"{number(start.work, 4)} before"),
+            KeyFigure("R_free", number(end.free, 4), f"{number(start.free, 4)} before"),
+        ]
+    if not np.isfinite(after.held):
+        return [KeyFigure("Held out", "–", "no terms were held out")]
+    return [
+        KeyFigure(
+            "Held out", number(after.held),
+            f"correlation with terms not seen; {number(before.held)} before",
+        ),
+        KeyFigure("Gap", number(after.gap), "work minus held-out: fitted, and not there"),
+    ]  # fmt: skip
 
 
 def _chain(result: GuideResult) -> list[Block]:
@@ -254,19 +271,27 @@ def _states(result: GuideResult) -> list[Block]:
                 Column("apart", "Å RMSD"),
             ],
             rows,
-            note=f"{len(several)} of {result.shares.shape[1]} residues have several places, by the "
-            f"Bayesian information criterion; those that differ most come first.{more}",
+            note=f"{len(several)} of {result.shares.shape[1]} residues have several places, by "
+            f"the Bayesian information criterion; those that differ most come first.{more}",
         )
     ]
 
 
-def _table(before: Judged, after: Judged) -> Table:
+def _table(result: GuideResult) -> Table:
+    before, after = result.before, result.after
+
     def row(name: str, one: float, other: float, digits: int) -> Row:
         return Row([name, number(one, digits), number(other, digits)])
 
+    held = [row("correlation, terms held out", before.held, after.held, 4)]
+    if result.r_start is not None and result.r_end is not None:
+        held = [
+            row("R_work", result.r_start.work, result.r_end.work, 4),
+            row("R_free", result.r_start.free, result.r_end.free, 4),
+        ]
     rows = [
         row("correlation with the map, terms seen", before.work, after.work, 4),
-        row("correlation, terms held out", before.held, after.held, 4),
+        *held,
         row("bonds, rms (Å)", before.bond_rmsd, after.bond_rmsd, 4),
         row("angles, rms (degrees)", before.angle_rmsd, after.angle_rmsd, 2),
         row("centres of the wrong hand", before.flips, after.flips, 0),
@@ -277,7 +302,7 @@ def _table(before: Judged, after: Judged) -> Table:
 
 def _strengths(result: GuideResult) -> list[Block]:
     if not result.tried:
-        return [Prose(f"Strength {result.strength:g}, as given or for want of a signal.")]
+        return [Prose(f"Strength {result.strength:g}.")]
     rows = [
         Row(
             [f"{strength:g}", number(held, 4)],

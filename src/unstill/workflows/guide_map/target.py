@@ -1,14 +1,18 @@
-"""Read the data of guidance: a density map, or map coefficients of an MTZ file."""
+"""Read the data of guidance: a density map, map coefficients, or measured amplitudes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unstill.crystal import Crystal
 from unstill.errors import InputError
+from unstill.io.amplitudes_mtz import read_amplitudes
 from unstill.io.density_ccp4 import read_density_map
-from unstill.io.mtz_columns import read_density_coefficients
+from unstill.io.mtz_columns import MtzChoice, choose_columns, read_density_coefficients
+from unstill.io.mtz_file import whole_mtz
+from unstill.io.reading import parsing
+from unstill.maps.amplitudes import Amplitudes
 from unstill.maps.density_map import DensityMap
 
 _LOOSE = 1.02
@@ -21,15 +25,20 @@ class Target:
 
     Parameters
     ----------
-    density, d_min
-        Map, and Å.
+    density
+        The map; ``None`` where amplitudes are measured.
+    d_min
+        Å.
     sentence
         What was chosen, for people; empty if nothing was.
+    amplitudes
+        Measured, with free flags; ``None`` for a map.
     """
 
-    density: DensityMap
+    density: DensityMap | None
     d_min: float
     sentence: str = ""
+    amplitudes: Amplitudes | None = None
 
 
 def read_target(
@@ -39,7 +48,7 @@ def read_target(
     resolution: float | None = None,
     columns: str | None = None,
 ) -> Target:
-    """Read a density map (CCP4, MRC) or map coefficients (MTZ).
+    """Read a density map (CCP4, MRC), or amplitudes or map coefficients (MTZ).
 
     Parameters
     ----------
@@ -50,7 +59,8 @@ def read_target(
     resolution
         Å; needed for maps, an upper limit for MTZ files.
     columns
-        Amplitude and phase of an MTZ file, as ``"FWT,PHWT"``.
+        Of an MTZ file: amplitude and phase, as ``"FWT,PHWT"``, or amplitude and sigma, as
+        ``"F,SIGF"``. Measured amplitudes by default, map coefficients where there are none.
 
     Raises
     ------
@@ -84,8 +94,12 @@ def _from_mtz(
         raise InputError(
             "map coefficients are two columns",
             found=repr(columns),
-            fix="give an amplitude and a phase, as --columns FWT,PHWT",
+            fix="give an amplitude and a phase, as --columns FWT,PHWT, or with its sigma",
         )
+    with parsing(path, "an MTZ file"):
+        choice = choose_columns(whole_mtz(path), asked)
+    if choice.kind == "amplitudes":
+        return _from_amplitudes(path, resolution, choice)
     density = read_density_coefficients(path, asked, crystal=crystal)
     sentence, finest = density.provenance["columns"], float(density.provenance["d_min"])
     if "residual density" in sentence:
@@ -102,3 +116,28 @@ def _from_mtz(
         )
     d_min = max(finest, resolution or 0.0)
     return Target(density, d_min, f"{sentence}, to {d_min:.2f} Å")
+
+
+def _from_amplitudes(path: Path, resolution: float | None, choice: MtzChoice) -> Target:
+    observed = read_amplitudes(path, choice.columns[0])
+    d = observed.crystal.d(observed.hkl)
+    finest = float(d.min())
+    if resolution is not None and resolution < finest / _LOOSE:
+        raise InputError(
+            f"{path.name} does not reach that resolution",
+            found=f"{finest:.2f} Å, asked for {resolution:g}",
+            fix=f"give --resolution {finest:.2f} or more, or leave it out",
+        )
+    kept = d >= (resolution or 0.0) * (1 - 1e-9)
+    if resolution is not None and not kept.all():
+        observed = replace(
+            observed,
+            hkl=observed.hkl[kept],
+            f_obs=observed.f_obs[kept],
+            sigma=observed.sigma[kept],
+            free=observed.free[kept],
+        )
+    d_min = max(finest, resolution or 0.0)
+    n_free = int(observed.free.sum())
+    told = f"{choice.sentence}, {len(observed.free)} to {d_min:.2f} Å, {n_free} of them free"
+    return Target(None, d_min, told, observed)

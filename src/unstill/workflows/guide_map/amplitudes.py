@@ -1,0 +1,167 @@
+"""Guide a model by measured amplitudes: a density of them leads, their likelihood decides.
+
+Leaps need a density, and amplitudes with the phases of the start make one. It
+leads the walk and chooses the states of residues; then members and B are
+refined against the likelihood of the amplitudes themselves. Free reflections
+are in neither and judge the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from unstill.ensembles import Ensemble
+from unstill.errors import InputError
+from unstill.guidance.anneal import Walk
+from unstill.guidance.observables.amplitudes import AmplitudeObservable, FixedAtoms
+from unstill.guidance.observables.likely_density import likely_density
+from unstill.guidance.protocols import EnsembleState, Prior
+from unstill.guidance.refine_members import refine_members
+from unstill.guidance.run import guide_to_density
+from unstill.guidance.start import GuidedModel, starting_model
+from unstill.maps.amplitudes import Amplitudes
+from unstill.workflows.guide_map.frame import check_crystals
+from unstill.workflows.guide_map.guiding import (
+    SIGMA_SHARE,
+    GuideOptions,
+    GuideResult,
+    Progress,
+    RFactors,
+    shares_of,
+)
+from unstill.workflows.guide_map.judging import Judged, judge
+
+LEAD = 1.5
+"""Å: the walk does not need finer data, which make it slower."""
+_ROUNDS = 3
+_WORST = 0.5
+"""R_work of the start above which model and data do not belong together."""
+_FEWEST_FREE = 50
+
+
+def guide_amplitudes(
+    source: Ensemble,
+    observed: Amplitudes,
+    options: GuideOptions | None = None,
+    *,
+    name: str = "the data",
+    prior: Prior | None = None,
+    resume: Walk | None = None,
+    on_level: Callable[[Walk, float], None] | None = None,
+    progress: Progress | None = None,
+) -> GuideResult:
+    """Guide a model by amplitudes.
+
+    Parameters
+    ----------
+    source
+        The model; one of its conformers is the start.
+    observed
+        Amplitudes with free flags.
+    options
+        Choices. Strength 1 is taken where none is given: the likelihood knows its errors.
+    name
+        Of the data, for messages.
+    prior, resume, on_level
+        As for :func:`~unstill.workflows.guide_map.guide_map`.
+    progress
+        Told of parts ``"levels"`` and ``"refinement"``.
+
+    Raises
+    ------
+    InputError
+        If data and model do not belong together, too few reflections are free, or nothing can
+        move.
+    """
+    options = options or GuideOptions()
+    tell = progress or (lambda part, done, total: None)
+    check_crystals(observed.crystal, source.crystal, name)
+    _check_free(observed, name)
+    model = starting_model(source, select=options.select)
+    data = AmplitudeObservable(
+        observed, model.element, occupancy=model.occupancy, fixed=_waters(model)
+    )
+    start = EnsembleState(model.atoms.coord.astype(float), np.ones(1), model.b_factor)
+    r_start = RFactors(*data.r_factors(start))
+    if r_start.work > _WORST:
+        raise InputError(
+            f"the model does not explain {name}",
+            found=f"R_work {r_start.work:.2f}",
+            fix="give a model that was refined against these data, in their cell and origin",
+        )
+    region = model.atoms.coord[0][model.movable] if options.select is not None else None
+    lead = likely_density(data, start, sigma_share=SIGMA_SHARE, region=region, d_min=LEAD)
+    strength = 1.0 if options.strength is None else options.strength
+    n_levels = options.run.n_levels
+
+    def told(walk: Walk, sigma: float) -> None:
+        tell("levels", walk.n_done, n_levels)
+        if on_level is not None:
+            on_level(walk, sigma)
+
+    state = guide_to_density(
+        model,
+        lead,
+        # B of the lead would be that of its resolution.
+        replace(options.run, strength=strength, b_factors=False),
+        prior=prior,
+        resume=resume,
+        on_level=told,
+    )
+    if strength > 0:
+        state = refine_members(
+            model,
+            data,
+            state,
+            strength=strength,
+            n_rounds=_ROUNDS,
+            b_factors=options.run.b_factors,
+            progress=lambda done, total: tell("refinement", done, total),
+        )
+    return GuideResult(
+        model,
+        lead,
+        start,
+        state,
+        _judged(judge(model, lead, start)),
+        _judged(judge(model, lead, state)),
+        shares_of(model, lead, state, strength),
+        strength,
+        {},
+        r_start=r_start,
+        r_end=RFactors(*data.r_factors(state)),
+    )
+
+
+def _judged(found: Judged) -> Judged:
+    """Terms that the density leaves out have no values in it; R_free judges instead."""
+    return replace(found, held=float("nan"))
+
+
+def _waters(model: GuidedModel) -> FixedAtoms | None:
+    if not len(model.context):
+        return None
+    water = model.source.select(model.context)
+
+    def each(values: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(values, (1, water.n_atoms)).ravel().astype(float)
+
+    return FixedAtoms(
+        water.coord[0].astype(float),
+        water.element,
+        each(water.occupancy),
+        np.maximum(each(water.b_factor), 2.0),
+    )
+
+
+def _check_free(observed: Amplitudes, name: str) -> None:
+    n_free = int(observed.free.sum())
+    if n_free < _FEWEST_FREE:
+        raise InputError(
+            f"{name} has too few free reflections to judge by",
+            found=f"{n_free} of {len(observed.free)}",
+            fix="add free flags to the file (freerflag, or phenix.reflection_file_converter)",
+        )
