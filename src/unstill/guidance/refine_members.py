@@ -15,7 +15,7 @@ from unstill.guidance.protocols import EnsembleState
 from unstill.guidance.refine_b import refine_b
 from unstill.guidance.start import GuidedModel
 
-_ASKED, _ANSWERED = 0.1, 0.015
+_ASKED, _ANSWERED = 0.1, 0.02
 """Å that data may move atoms in a step, and that chemistry may move them back: about what
 coordinates are known to in a good map."""
 
@@ -26,7 +26,7 @@ def refine_members(
     state: EnsembleState,
     *,
     strength: float = 1.0,
-    n_rounds: int = 3,
+    n_rounds: int = 2,
     b_factors: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> EnsembleState:

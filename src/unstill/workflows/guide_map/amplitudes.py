@@ -22,6 +22,7 @@ from unstill.guidance.protocols import EnsembleState, Prior
 from unstill.guidance.refine_members import refine_members
 from unstill.guidance.run import guide_to_density
 from unstill.guidance.start import GuidedModel, starting_model
+from unstill.guidance.states import sparing_members
 from unstill.maps.amplitudes import Amplitudes
 from unstill.workflows.guide_map.frame import check_crystals
 from unstill.workflows.guide_map.guiding import (
@@ -36,7 +37,7 @@ from unstill.workflows.guide_map.judging import Judged, judge
 
 LEAD = 1.5
 """Å: the walk does not need finer data, which make it slower."""
-_ROUNDS = 3
+_CYCLES = 3
 _WORST = 0.5
 """R_work of the start above which model and data do not belong together."""
 _FEWEST_FREE = 50
@@ -112,14 +113,8 @@ def guide_amplitudes(
         on_level=told,
     )
     if strength > 0:
-        state = refine_members(
-            model,
-            data,
-            state,
-            strength=strength,
-            n_rounds=_ROUNDS,
-            b_factors=options.run.b_factors,
-            progress=lambda done, total: tell("refinement", done, total),
+        state = _refined(
+            model, data, state, strength, region, options, lambda n: tell("refinement", n, _CYCLES)
         )
     return GuideResult(
         model,
@@ -134,6 +129,27 @@ def guide_amplitudes(
         r_start=r_start,
         r_end=RFactors(*data.r_factors(state)),
     )
+
+
+def _refined(
+    model: GuidedModel,
+    data: AmplitudeObservable,
+    state: EnsembleState,
+    strength: float,
+    region: np.ndarray | None,
+    options: GuideOptions,
+    told: Callable[[int], None],
+) -> EnsembleState:
+    """Refine, make the density anew with the better phases, and choose states again, in turn."""
+    b_factors = options.run.b_factors
+    for cycle in range(_CYCLES):
+        state = refine_members(model, data, state, strength=strength, b_factors=b_factors)
+        told(cycle + 1)
+        if cycle + 1 < _CYCLES:
+            lead = likely_density(data, state, sigma_share=SIGMA_SHARE, region=region, d_min=LEAD)
+            coord = sparing_members(model, lead, state, state.n_members, strength=strength)
+            state = replace(state, coord=coord)
+    return state
 
 
 def _judged(found: Judged) -> Judged:
