@@ -38,8 +38,9 @@ from unstill.workflows.guide_map.judging import Judged, judge
 LEAD = 1.5
 """Å: the walk does not need finer data, which make it slower."""
 _CYCLES = 3
-_WORST = 0.5
-"""R_work of the start above which model and data do not belong together."""
+_LEAST = 0.4
+"""Correlation of amplitudes, within shells, below which model and data do not belong together."""
+_SHELL = 300
 _FEWEST_FREE = 50
 
 
@@ -87,10 +88,12 @@ def guide_amplitudes(
     )
     start = EnsembleState(model.atoms.coord.astype(float), np.ones(1), model.b_factor)
     r_start = RFactors(*data.r_factors(start))
-    if r_start.work > _WORST:
+    agreement = _agreement(data, start)
+    if agreement < _LEAST:
         raise InputError(
             f"the model does not explain {name}",
-            found=f"R_work {r_start.work:.2f}",
+            found=f"correlation of amplitudes {agreement:.2f} within shells, "
+            f"R_work {r_start.work:.2f}",
             fix="give a model that was refined against these data, in their cell and origin",
         )
     region = model.atoms.coord[0][model.movable] if options.select is not None else None
@@ -155,6 +158,18 @@ def _refined(
 def _judged(found: Judged) -> Judged:
     """Terms that the density leaves out have no values in it; R_free judges instead."""
     return replace(found, held=float("nan"))
+
+
+def _agreement(data: AmplitudeObservable, state: EnsembleState) -> float:
+    """Correlation of measured and calculated amplitudes, mean over shells of resolution.
+
+    An R factor does not tell: scales of small shells bring it down for any model.
+    """
+    size, observed = np.abs(data.fit(state).f_model), data.observed
+    order = np.argsort(observed.crystal.s_squared(observed.hkl), kind="stable")
+    shells = np.array_split(order, max(1, len(order) // _SHELL))
+    found = [np.corrcoef(size[shell], observed.f_obs[shell])[0, 1] for shell in shells]
+    return float(np.mean(found))
 
 
 def _waters(model: GuidedModel) -> FixedAtoms | None:
