@@ -45,7 +45,7 @@ def test_unknown_section_is_bad_usage(tmp_path: Path) -> None:
     done = run("demo", "--sections", "dessert", "-o", str(tmp_path))
     assert done.returncode == 2
     assert (
-        "choose from indexing, fit, ensemble, difference, weighting, encoding, reduction"
+        "choose from indexing, fit, ensemble, difference, weighting, encoding, guidance, reduction"
         in " ".join(done.stderr.split())
     )
 

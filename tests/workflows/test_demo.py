@@ -22,7 +22,9 @@ from unstill.workflows.demo_report import demo_page
 
 @pytest.fixture(scope="module")
 def result() -> DemoResult:
-    sections = ("indexing", "ensemble", "difference", "weighting", "encoding", "reduction")
+    sections = (
+        "indexing", "ensemble", "difference", "weighting", "encoding", "guidance", "reduction",
+    )  # fmt: skip
     return run_demo(sections=sections, n_frames=64)
 
 
@@ -65,6 +67,21 @@ def test_ensemble_climbs_as_its_ceiling_predicts(result: DemoResult) -> None:
     assert points[-1].cc_aniso == pytest.approx(points[-1].predicted, abs=0.04)
     assert abs(points[-1].null) < 0.04
     assert math.isnan(points[0].cc_max)
+
+
+def test_guidance_finds_the_second_places_and_no_others(result: DemoResult) -> None:
+    assert result.guidance is not None
+    demo = result.guidance
+    assert len(demo.places) == 4
+    for one in demo.places:
+        assert one.apart > 1.5
+        assert max(one.rmsd_a, one.rmsd_b) < 0.6
+        assert one.share_a == pytest.approx(0.6, abs=0.1)
+        assert one.rscc_after > one.rscc_before
+    assert demo.n_false <= 1
+    assert demo.result.after.held > demo.result.before.held
+    assert demo.result.after.bond_rmsd < 0.015
+    assert demo_dict(result)["guidance"]["places"][0]["label"] == "A ASP 3"
 
 
 def test_nothing_but_noise_is_left(result: DemoResult) -> None:

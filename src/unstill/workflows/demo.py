@@ -26,11 +26,21 @@ from unstill.maps.symmetrize import symmetrize
 from unstill.workflows.demo_encoding import EncodingDemo, encoding_demo
 from unstill.workflows.demo_ensemble import EnsembleAgreement, ensemble_agreement
 from unstill.workflows.demo_fits import MODELS, FittedModel, fit_models
+from unstill.workflows.demo_guidance import GuidanceDemo, guidance_demo
 from unstill.workflows.demo_indexing import Indexing, find_indexing
 from unstill.workflows.demo_reduction import ReductionDemo, reduction_demo
 from unstill.workflows.demo_weighting import Swing, WeightingDemo, weighting_demo
 
-SECTIONS = ("indexing", "fit", "ensemble", "difference", "weighting", "encoding", "reduction")
+SECTIONS = (
+    "indexing",
+    "fit",
+    "ensemble",
+    "difference",
+    "weighting",
+    "encoding",
+    "guidance",
+    "reduction",
+)
 """Parts of the job that can be chosen; the data are always shown."""
 
 DEFAULT_DATASET = "bpti-simulated"
@@ -110,6 +120,8 @@ class DemoResult:
         Weights of a simulated ensemble of two states, beside the truth.
     encoding
         The weighed ensemble as a model with a hierarchy, and back.
+    guidance
+        Side chains in two places, found from one of them in a density.
     reduction
         Simulated images and the map reduced from them.
     seconds
@@ -132,6 +144,7 @@ class DemoResult:
     difference: DifferenceMap | None = None
     weighting: WeightingDemo | None = None
     encoding: EncodingDemo | None = None
+    guidance: GuidanceDemo | None = None
     reduction: ReductionDemo | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
 
@@ -247,6 +260,14 @@ def run_demo(
                 seed=seed,
                 progress=lambda done, total: report("encoding", done, total),
             )
+    guided: GuidanceDemo | None = None
+    if "guidance" in sections:
+        with clock("guidance"):
+            guided = guidance_demo(
+                structure,
+                seed=seed,
+                progress=lambda done, total: report("guidance", done, total),
+            )
     reduced: ReductionDemo | None = None
     if "reduction" in sections:
         with clock("reduction"):
@@ -272,6 +293,7 @@ def run_demo(
         difference=delta,
         weighting=weighed if "weighting" in sections else None,
         encoding=encoded,
+        guidance=guided,
         reduction=reduced,
         seconds=clock.seconds,
     )

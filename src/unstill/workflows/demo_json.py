@@ -51,6 +51,7 @@ def demo_dict(result: DemoResult) -> dict[str, Any]:
         "difference": None if result.difference is None else _difference(result.difference),
         "weighting": None if result.weighting is None else result.weighting.as_dict(),
         "encoding": None if result.encoding is None else result.encoding.as_dict(),
+        "guidance": None if result.guidance is None else result.guidance.as_dict(),
         "reduction": None if result.reduction is None else result.reduction.as_dict(),
         "seed": result.seed,
         "seconds": dict(result.seconds),

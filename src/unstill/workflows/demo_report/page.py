@@ -16,6 +16,7 @@ from unstill.workflows.demo_report.difference import difference_blocks
 from unstill.workflows.demo_report.encoding import encoding_blocks
 from unstill.workflows.demo_report.ensemble import ensemble_blocks
 from unstill.workflows.demo_report.figures import fit_slices
+from unstill.workflows.demo_report.guidance import guidance_blocks
 from unstill.workflows.demo_report.models import fit_blocks, shell_blocks
 from unstill.workflows.demo_report.reduction import reduction_blocks
 from unstill.workflows.demo_report.weighting import weighting_blocks
@@ -54,6 +55,10 @@ def demo_page(
         )
     if result.encoding is not None:
         sections.append(Section("The ensemble in one file", encoding_blocks(result.encoding)))
+    if result.guidance is not None:
+        sections.append(
+            Section("Two states from one and a density", guidance_blocks(result.guidance))
+        )
     if result.reduction is not None:
         sections.append(Section("From images to a map", reduction_blocks(result.reduction)))
     return Page(
