@@ -42,15 +42,19 @@ def main() -> None:
     rows = []
     for seed in range(chosen.seeds):
         found = run_two_state(model, TwoStateTask(d_min=1.74, run=replace(run, seed=seed)))
-        rows.append([found[key] for key in ("rscc_median", "both_states_1A", "cpu_s")])
+        near = [abs(one["population_a"] - 0.5) <= 0.07 for one in found["segments"]]
+        figures = [found[key] for key in ("rscc_median", "both_states_1A", "clashscore", "cpu_s")]
+        rows.append([*figures, np.mean(near)])
         print(
             f"seed {seed}: RSCC {found['rscc_median']:.3f}, both states "
             f"{100 * found['both_states_1A']:.0f} %, bonds {found['bond_rmsd']:.4f} A, "
             f"{found['chirality_flips']} flips, clashscore {found['clashscore']:.1f} "
             f"(start {found['clashscore_start']:.1f}), {found['cpu_s']:.0f} CPU s"
         )
-    rscc, both, cpu = np.mean(rows, axis=0)
+    rscc, both, clashes, cpu, populations = np.mean(rows, axis=0)
     print(f"mean: RSCC {rscc:.3f} (limit 0.96), both states {100 * both:.0f} % (limit 80)")
+    print(f"clashscore {clashes:.1f} (limit {found['clashscore_start'] + 2:.1f})")
+    print(f"populations within 0.07 in {100 * populations:.0f} % of segments")
     print(f"{cpu:.0f} CPU s (limit 60)")
 
 

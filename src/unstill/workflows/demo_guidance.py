@@ -41,6 +41,8 @@ class TwoPlaces:
 
     Parameters
     ----------
+    residue
+        Its number among the guided ones, from 0.
     label
         Chain, name and number.
     apart
@@ -53,6 +55,7 @@ class TwoPlaces:
         Real-space correlation of the residue.
     """
 
+    residue: int
     label: str
     apart: float
     rmsd_a: float
@@ -192,6 +195,7 @@ def _judged(result: GuideResult, truth: np.ndarray, own: np.ndarray) -> TwoPlace
     a, b = (_apart(result, coord[:, own], one[own], own) for one in truth)
     i = own[0]
     return TwoPlaces(
+        residue,
         f"{atoms.chain_id[i]} {atoms.res_name[i]} {atoms.res_id[i]}".strip(),
         float(np.sqrt(((truth[0, own] - truth[1, own]) ** 2).sum(axis=-1).mean())),
         float(a.min()),

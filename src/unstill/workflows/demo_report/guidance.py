@@ -13,7 +13,7 @@ from unstill.workflows.guide_map.judging import densities
 
 
 def guidance_blocks(demo: GuidanceDemo) -> list[Block]:
-    """Tell what was hidden, draw the side chain that moves farthest, compare with the truth."""
+    """Tell what was hidden, draw the best ordered of it, and compare with the truth."""
     return [Prose(_told(demo)), *_view(demo), _table(demo), Prose(_judged(demo))]
 
 
@@ -33,15 +33,11 @@ def _view(demo: GuidanceDemo) -> list[Block]:
     if not demo.places:
         return []
     result = demo.result
-    far = max(demo.places, key=lambda one: one.apart)
     graph = ResidueGraph(result.model.atoms)
-    residue = next(
-        n
-        for n in range(len(graph.residues))
-        if far.label.endswith(
-            f"{graph.residues[n].name} {graph.res_id[np.flatnonzero(graph.number == n)[0]]}"
-        )
-    )
+    # The best ordered one, whose density is seen best.
+    b_factor = np.bincount(graph.number, result.model.b_factor) / np.bincount(graph.number)
+    far = min(demo.places, key=lambda one: b_factor[one.residue])
+    residue = far.residue
     chosen = np.flatnonzero(abs(graph.number - residue) <= 1)
     own = np.flatnonzero(graph.number == residue)
     place = np.full(graph.n_atoms, -1)
