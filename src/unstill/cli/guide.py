@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from unstill.provenance import Provenance
     from unstill.workflows.guide_map import GuideResult
     from unstill.workflows.guide_map.guiding import RFactors
+    from unstill.workflows.guide_map.prior_choice import PriorChoice
 
 _ENSEMBLE, _MULTI, _REPORT = "ensemble.cif", "multiconformer.cif", "report.html"
 _CHECKPOINT, _TRAJECTORY = "checkpoint.npz", "trajectory.cif"
@@ -79,6 +80,16 @@ def guide(
             help="Factor on the likelihood of the map; auto takes what predicts held-out terms.",
         ),
     ] = "auto",
+    prior: Annotated[
+        str,
+        typer.Option(help="built-in, or a predictor; see unstill predictor list."),
+    ] = "built-in",
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights of the predictor. [default: its own folder]")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Where the predictor runs: cpu, cuda. [default: a GPU]")
+    ] = None,
     select: Annotated[
         str | None, typer.Option(help="Atoms that may move, such as 'chain A and resid 10-20'.")
     ] = None,
@@ -156,6 +167,7 @@ def guide(
         keeper = _Keeper(out / _CHECKPOINT, record.as_dict(), trajectory=trajectory)
         with progress_bars(TITLES) as progress:
             steps: dict[str, Any] = {
+                "prior": _prior(prior, weights, device, seed, verb),
                 "name": data.name,
                 "resume": keeper.resume,
                 "on_level": keeper.keep,
@@ -217,6 +229,23 @@ class _Keeper:
             parts["b_factor"],
             told["generator"],
         )
+
+
+def _prior(
+    name: str, weights: Path | None, device: str | None, seed: int, verb: Verb
+) -> PriorChoice:
+    from unstill.errors import InputError
+    from unstill.workflows.guide_map.prior_choice import BUILT_IN, built_in, predictor
+
+    if name == BUILT_IN:
+        if weights is not None or device is not None:
+            raise InputError(
+                "the built-in prior has no weights and no device",
+                found="--weights or --device without --prior",
+                fix="name a predictor with --prior, or leave them out",
+            )
+        return built_in()
+    return predictor(name, weights=weights, device=device, seed=seed, told=verb.say)
 
 
 def _plain(value: Any) -> Any:

@@ -18,7 +18,7 @@ from unstill.errors import InputError
 from unstill.guidance.anneal import Walk
 from unstill.guidance.observables.amplitudes import AmplitudeObservable, FixedAtoms
 from unstill.guidance.observables.likely_density import likely_density
-from unstill.guidance.protocols import EnsembleState, Prior
+from unstill.guidance.protocols import EnsembleState
 from unstill.guidance.refine_members import refine_members
 from unstill.guidance.run import guide_to_density
 from unstill.guidance.start import GuidedModel, starting_model
@@ -34,6 +34,7 @@ from unstill.workflows.guide_map.guiding import (
     shares_of,
 )
 from unstill.workflows.guide_map.judging import Judged, judge
+from unstill.workflows.guide_map.prior_choice import PriorChoice, built_in
 
 LEAD = 1.5
 """Å: the walk does not need finer data, which make it slower."""
@@ -50,7 +51,7 @@ def guide_amplitudes(
     options: GuideOptions | None = None,
     *,
     name: str = "the data",
-    prior: Prior | None = None,
+    prior: PriorChoice | None = None,
     resume: Walk | None = None,
     on_level: Callable[[Walk, float], None] | None = None,
     progress: Progress | None = None,
@@ -106,15 +107,16 @@ def guide_amplitudes(
         if on_level is not None:
             on_level(walk, sigma)
 
-    state = guide_to_density(
-        model,
-        lead,
-        # B of the lead would be that of its resolution.
-        replace(options.run, strength=strength, b_factors=False),
-        prior=prior,
-        resume=resume,
-        on_level=told,
-    )
+    with (prior or built_in())(model) as opened:
+        state = guide_to_density(
+            model,
+            lead,
+            # B of the lead would be that of its resolution.
+            replace(options.run, strength=strength, b_factors=False),
+            prior=opened,
+            resume=resume,
+            on_level=told,
+        )
     if strength > 0:
         state = _refined(
             model, data, state, strength, region, options, lambda n: tell("refinement", n, _CYCLES)

@@ -23,6 +23,7 @@ from unstill.validation.held_out import split_reflections
 from unstill.validation.real_space import voxels_near
 from unstill.workflows.guide_map.frame import check_crystals, check_frame
 from unstill.workflows.guide_map.judging import Judged, judge, residues_of
+from unstill.workflows.guide_map.prior_choice import PriorChoice, built_in
 
 SIGMA_SHARE = 0.15
 """Standard deviation of a map's noise at strength 1, in units of the spread of the map within 2 Å
@@ -118,7 +119,7 @@ def guide_map(
     options: GuideOptions | None = None,
     *,
     name: str = "the map",
-    prior: Prior | None = None,
+    prior: PriorChoice | None = None,
     resume: Walk | None = None,
     on_level: Callable[[Walk, float], None] | None = None,
     progress: Progress | None = None,
@@ -138,7 +139,7 @@ def guide_map(
     name
         Of the map, for messages.
     prior
-        Of the atoms of :func:`~unstill.guidance.start.starting_model`; built-in by default.
+        From :mod:`~unstill.workflows.guide_map.prior_choice`; the built-in one by default.
     resume
         A walk of the same inputs and options that was interrupted.
     on_level
@@ -163,9 +164,6 @@ def guide_map(
     if fit.flat:
         # A constant map says nothing, and nothing of it may move an atom.
         strength = 0.0
-    elif strength is None:
-        tried = _tried(model, data, options, prior, tell)
-        strength = max(tried, key=lambda w: tried[w])
 
     n_levels = options.run.n_levels
 
@@ -174,14 +172,18 @@ def guide_map(
         if on_level is not None:
             on_level(walk, sigma)
 
-    state = guide_to_density(
-        model,
-        data,
-        replace(options.run, strength=strength),
-        prior=prior,
-        resume=resume,
-        on_level=told,
-    )
+    with (prior or built_in())(model) as opened:
+        if strength is None:
+            tried = _tried(model, data, options, opened, tell)
+            strength = max(tried, key=lambda w: tried[w])
+        state = guide_to_density(
+            model,
+            data,
+            replace(options.run, strength=strength),
+            prior=opened,
+            resume=resume,
+            on_level=told,
+        )
     return GuideResult(
         model,
         data,
