@@ -316,3 +316,14 @@ def test_the_benchmark_of_two_states(files: tuple[Path, Path], tmp_path: Path) -
     assert code == 0
     assert json.loads(text)["entries"] == found["entries"]
     assert {path.name: path.stat().st_mtime_ns for path in out.glob("0*.json")} == before
+
+
+def test_a_map_that_ends_before_the_model_is_refused() -> None:
+    whole = small_map()
+    values = whole.values.copy()
+    frac = whole.crystal.fractional(small_crystal().coord[0].astype(float))
+    middle = int(np.median(frac[:, 0] % 1) * values.shape[0])
+    values[:middle] = np.nan
+    with pytest.raises(InputError, match="does not cover the model") as refused:
+        guided(DensityMap(whole.crystal, values))
+    assert "of chain Q" in str(refused.value)

@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from unstill.shapes import Coords, Float, PerAtom
+from unstill.shapes import Coords, Float, Int, PerAtom
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +156,25 @@ class Guide(Denoiser, Protocol):
     @property
     def denoiser(self) -> Denoiser:
         """What it asks before it asks the data."""
+
+
+class Match(Protocol):
+    """Which atom of one model is which of another, such as a predictor's and a crystal's.
+
+    ``first`` and ``second`` are rows of the same atoms; ``notes`` name what has no partner.
+    """
+
+    @property
+    def first(self) -> Int[np.ndarray, " n_pairs"]:
+        """Rows of the first model, in its order."""
+
+    @property
+    def second(self) -> Int[np.ndarray, " n_pairs"]:
+        """Rows of their partners."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What has no partner, for people."""
 
 
 class Populations(Protocol):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.spatial
 
+from unstill.chemistry.residues import equivalent_atoms
 from unstill.crystal import Crystal
 from unstill.diffuse.density import add_noise, density_of
 from unstill.ensembles import Ensemble
@@ -29,10 +30,6 @@ _FREE = 3.2
 _LEVELS, _SIGMA, _ROOM = 8, 1.0, 0.3
 
 Progress = Callable[[int, int], None]
-
-_PAIRS = (("OD1", "OD2"), ("OE1", "OE2"), ("NH1", "NH2"), ("CD1", "CD2"), ("CE1", "CE2"))
-_FLAT = ("ASP", "GLU", "ARG", "PHE", "TYR")
-"""Residues whose ends look alike in a density: names of their atoms may be exchanged."""
 
 
 @dataclass(frozen=True)
@@ -210,14 +207,13 @@ def _apart(
     result: GuideResult, members: np.ndarray, truth: np.ndarray, own: np.ndarray
 ) -> np.ndarray:
     """RMSD (Å) of members from a state; ends that look alike may be exchanged."""
-    names = result.model.atoms.atoms.atom_name[own].tolist()
-    best = np.square(members - truth).sum(axis=-1)
-    alike = {a: b for pair in _PAIRS for a, b in (pair, pair[::-1])}
-    order = [alike.get(name, name) for name in names]
-    if result.model.atoms.atoms.res_name[own[0]] in _FLAT and set(order) == set(names):
-        other = truth[[names.index(name) for name in order]]
-        swapped = np.square(members - other).sum(axis=-1)
-        better = swapped.mean(axis=-1) < best.mean(axis=-1)
-        best = np.where(better[:, None], swapped, best)
-    found: np.ndarray = np.sqrt(best.mean(axis=-1))
+    atoms = result.model.atoms.atoms
+    names = atoms.atom_name[own].tolist()
+    best = np.square(members - truth).sum(axis=-1).mean(axis=-1)
+    for swaps in equivalent_atoms(str(atoms.res_name[own[0]])):
+        other = {a: b for pair in swaps for a, b in (pair, pair[::-1])}
+        order = [names.index(other.get(name, name)) for name in names]
+        swapped = np.square(members - truth[order]).sum(axis=-1).mean(axis=-1)
+        best = np.minimum(best, swapped)
+    found: np.ndarray = np.sqrt(best)
     return found

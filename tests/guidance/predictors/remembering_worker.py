@@ -6,8 +6,8 @@ weights remembers that it did.
 """
 
 import json
-import os
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -30,8 +30,7 @@ class Worker:
     def __init__(self, options):
         self.device = options.get("device", "cpu")
         self._path = options.get("weights", "")
-        with open(self._path) as file:
-            self._known = json.load(file)
+        self._known = json.loads(Path(self._path).read_text())
 
     def featurise(self, molecules, seed):
         rows = []
@@ -47,9 +46,9 @@ class Worker:
         return rows
 
     def denoise(self, x, sigma, keep):
-        done = self._path + ".done"
-        if sigma < self._known.get("ends_at", 0.0) and not os.path.exists(done):
-            open(done, "w").close()
+        done = Path(self._path + ".done")
+        if sigma < self._known.get("ends_at", 0.0) and not done.exists():
+            done.touch()
             sys.exit(9)
         gain = WIDTH**2 / (WIDTH**2 + sigma**2)
         centre = x.mean(axis=1, keepdims=True)

@@ -58,7 +58,9 @@ def weights(folder: Path, ends_at: float = 0.0) -> Path:
 
 def guide(*arguments: object) -> tuple[int, str, str]:
     common = ["--resolution", D_MIN, "--noise", 0.7, "--strength", 1, "--ensemble", 4, "--json"]
-    found = CliRunner().invoke(complete_app(), [str(one) for one in ("guide", *arguments, *common)])
+    found = CliRunner().invoke(
+        complete_app(), [str(one) for one in ("guide", *arguments, *common)]
+    )
     return found.exit_code, found.stdout, found.stderr
 
 

@@ -11,12 +11,14 @@ from unstill.crystal import Crystal
 from unstill.errors import InputError
 from unstill.guidance.observables.density import DensityObservable
 from unstill.guidance.protocols import EnsembleState
+from unstill.guidance.start import GuidedModel
 from unstill.maps.density_map import DensityMap
 from unstill.scattering.synthesis import Synthesis
 
 LEAST = 0.2
 """Correlation of model and map around the model below which they do not fit."""
 _CELL = 0.01
+_OUTSIDE = 0.05
 _SURE = 0.35
 
 
@@ -47,6 +49,32 @@ def check_crystals(given: Crystal, crystal: Crystal | None, name: str) -> None:
             found=f"{given.space_group} for {crystal.space_group}",
             fix="write the data with the space group of the model, or the other way round",
         )
+
+
+def check_coverage(target: DensityMap, model: GuidedModel, name: str) -> None:
+    """Refuse a map that does not reach atoms that are to move.
+
+    Raises
+    ------
+    InputError
+        If more than a twentieth of them stand where the map is unknown.
+    """
+    moving = np.flatnonzero(model.movable)
+    frac = target.crystal.fractional(model.atoms.coord[0][moving].astype(float))
+    shape = target.values.shape
+    voxel = np.rint(frac * shape).astype(int) % shape
+    outside = ~target.known[tuple(voxel.T)]
+    if outside.sum() <= _OUTSIDE * len(moving):
+        return
+    chains, counts = np.unique(
+        np.asarray(model.atoms.atoms.chain_id, dtype=str)[moving[outside]], return_counts=True
+    )
+    listed = ", ".join(f"{n} of chain {c}" for c, n in zip(chains, counts, strict=True))
+    raise InputError(
+        f"{name} does not cover the model",
+        found=f"{int(outside.sum())} of {len(moving)} atoms where it has no values: {listed}",
+        fix="give a map of the whole molecule, or --select the atoms that it covers",
+    )
 
 
 @dataclass(frozen=True)

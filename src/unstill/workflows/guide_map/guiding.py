@@ -21,7 +21,7 @@ from unstill.scattering.synthesis import Synthesis
 from unstill.shapes import Float
 from unstill.validation.held_out import split_reflections
 from unstill.validation.real_space import voxels_near
-from unstill.workflows.guide_map.frame import check_crystals, check_frame
+from unstill.workflows.guide_map.frame import check_coverage, check_crystals, check_frame
 from unstill.workflows.guide_map.judging import Judged, judge, residues_of
 from unstill.workflows.guide_map.prior_choice import PriorChoice, built_in
 
@@ -156,6 +156,7 @@ def guide_map(
     tell = progress or (lambda part, done, total: None)
     check_crystals(target.crystal, source.crystal, name)
     model = starting_model(source, select=options.select)
+    check_coverage(target, model, name)
     data = observable(model, target, d_min, options)
     start = EnsembleState(model.atoms.coord.astype(float), np.ones(1), model.b_factor)
     fit = check_frame(data, target, start, name)
