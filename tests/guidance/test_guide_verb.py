@@ -79,6 +79,13 @@ def test_the_second_rotamer_is_found_and_the_files_are_whole(
         rows = (start.atoms.altloc_id == letter) & np.isin(start.atoms.atom_name, ["CD1", "CD2"])
         apart = np.linalg.norm(ensemble.coord[:, leu] - start.coord[0][rows], axis=-1)
         assert apart.mean(axis=-1).min() < 0.6
+    # Files say how they came to be.
+    for name in ("ensemble.cif", "multiconformer.cif"):
+        block = gemmi.cif.read(str(out / name)).sole_block()
+        told = json.loads(gemmi.cif.as_string(block.find_value("_unstill_provenance.record")))
+        assert told["command"] == "unstill guide"
+        assert told["seed"] == 0
+        assert {Path(one["path"]).name for one in told["inputs"]} == {one.name for one in files}
     # Chains, numbers, insertion codes and names as they were, in their order.
     kept = np.isin(start.atoms.altloc_id, ["", "A"])
     for name in ("chain_id", "res_id", "ins_code", "res_name", "atom_name", "element", "hetero"):

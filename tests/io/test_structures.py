@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import warnings
 from pathlib import Path
 
@@ -347,3 +348,23 @@ def test_far_away_coordinates_do_not_fit_a_pdb_file(tmp_path) -> None:
     found = some_ensemble(1, 2, 0, aniso=False, crystal=None)
     with pytest.raises(InputError, match="coordinates"):
         write_structure(found.replace(coord=found.coord + 10_000.0), tmp_path / "x.pdb")
+
+
+@pytest.mark.parametrize("name", ["x.cif", "x.pdb"])
+def test_a_file_says_how_it_came_to_be_and_reads_as_before(tmp_path: Path, name: str) -> None:
+    source = read_structure(write(tmp_path, PDB, "source.pdb"))
+    # A line that begins with a semicolon would end a text field of mmCIF.
+    told = {"command": "unstill guide it's µ", "parameters": {"text": "a\n;b"}}
+    write_structure(source, tmp_path / name, provenance=told)
+    text = (tmp_path / name).read_text()
+    if name.endswith(".cif"):
+        block = gemmi.cif.read_string(text).sole_block()
+        record = gemmi.cif.as_string(block.find_value("_unstill_provenance.record"))
+        assert json.loads(record) == told
+    else:
+        assert text.splitlines()[0] == "REMARK 999 UNSTILL COMMAND unstill guide it's ?"
+        assert all(len(line) <= 80 for line in text.splitlines())
+    back = read_structure(tmp_path / name)
+    np.testing.assert_allclose(back.coord, source.coord, atol=1e-3)
+    for key in KEYS:
+        assert back.atoms.get_annotation(key).tolist() == source.atoms.get_annotation(key).tolist()

@@ -82,6 +82,23 @@ def test_guidance_finds_the_second_places_and_no_others(result: DemoResult) -> N
     assert demo.result.after.held > demo.result.before.held
     assert demo.result.after.bond_rmsd < 0.015
     assert demo_dict(result)["guidance"]["places"][0]["label"] == "A ASP 3"
+    # What the truth asks for, no more: side chains were turned into what room there is.
+    assert demo.result.after.clashscore < demo.clashscore_truth + 2
+    assert demo.result.after.flips == 0
+
+
+def test_guidance_finds_nothing_where_there_is_one_state(result: DemoResult) -> None:
+    assert result.guidance is not None
+    demo, control = result.guidance, result.guidance.control
+    assert demo.n_control == 0
+    # Of a density that holds nothing more, no term that was held out is predicted better.
+    assert control.after.held <= control.before.held
+    assert control.after.held > 0.995
+    given = (demo.truth[1] - demo.truth[0]) ** 2
+    assert np.sqrt(given.sum(axis=-1)).max() > 3
+    # No member went to a second place that only the other density has.
+    away = np.sqrt(((control.state.coord - demo.truth[0]) ** 2).sum(axis=-1).mean(axis=-1))
+    assert away.max() < 0.5
 
 
 def test_nothing_but_noise_is_left(result: DemoResult) -> None:
@@ -174,6 +191,9 @@ def test_report_says_simulated_and_shows_the_truth(result: DemoResult) -> None:
     for part in ("The ensemble in one file", "Tree of 2 states", "within 0.5 Å, made anew"):
         assert part in section
     assert html.index("What is left</h2>") < html.index("Which frames explain the data?</h2>")
+    guided = html[html.index("Two states from one and a density</h2>") :]
+    for part in ("Null control: ", "what it leaves over", "gives no residue a second place"):
+        assert part in guided
     for part in ("Supported: ", "Maximum entropy, same θ", "Published recipe", "Σw = 60"):
         assert part in section
     without_images = re.sub(r"base64,[^\"]+", "", html)

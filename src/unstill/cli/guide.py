@@ -274,7 +274,7 @@ def _write(
 
     make_folder(out)
     made = result.ensemble
-    write_structure(made, out / _ENSEMBLE)
+    write_structure(made, out / _ENSEMBLE, provenance=record)
     verb.output("ensemble", out / _ENSEMBLE)
     encoded = encode_eps(made, eps=APART).model
     encoded = with_local_occupancies(encoded, result.model, result.shares)
@@ -284,7 +284,8 @@ def _write(
         import numpy as np
 
         walked = np.concatenate([walk.clean[:1] for walk in keeper.levels])
-        write_structure(result.model.with_members(walked), out / _TRAJECTORY)
+        path = result.model.with_members(walked)
+        write_structure(path, out / _TRAJECTORY, provenance=record)
         verb.output("trajectory", out / _TRAJECTORY)
     page = guide_page(result, subject=name, provenance=record.as_dict(), warnings=verb.warnings)
     write_page(page, out / _REPORT)

@@ -184,7 +184,7 @@ class Output:
         write_json(files["results"], {**self.verb.result, "provenance": provenance})
         write_page(made, files["report"])
         if ensemble is not None:
-            write_structure(ensemble, files["ensemble"])
+            write_structure(ensemble, files["ensemble"], provenance=provenance)
             _write_member_table(ensemble, files["ensemble_table"])
         for name, path in files.items():
             # Sums and MTZ files hold no coordinates, whatever --supercell says.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from unstill.ensembles import Ensemble
 from unstill.errors import FormatError, InputError
@@ -13,6 +14,7 @@ from unstill.io.mmcif import read_bcif, read_mmcif
 from unstill.io.pdb import read_pdb
 from unstill.io.reading import REMEDY, head
 from unstill.io.structure_writers import write_mmcif, write_pdb
+from unstill.provenance import Provenance
 
 
 def read_structure(path: Path) -> Ensemble:
@@ -44,8 +46,23 @@ def read_all_sites(path: Path) -> Ensemble:
     return _reader(path)(path, keep_virtual=True)
 
 
-def write_structure(ensemble: Ensemble, path: Path) -> None:
+def write_structure(
+    ensemble: Ensemble,
+    path: Path,
+    *,
+    provenance: Provenance | Mapping[str, Any] | None = None,
+) -> None:
     """Write an ensemble as ``.cif`` (everything) or ``.pdb`` (what fits the columns).
+
+    Parameters
+    ----------
+    ensemble
+        What is written, one model a member.
+    path
+        Its suffix names the format.
+    provenance
+        How the ensemble came to be; goes to ``_unstill_provenance`` of mmCIF, of which PDB
+        files keep the command (remark 999).
 
     Raises
     ------
@@ -54,7 +71,7 @@ def write_structure(ensemble: Ensemble, path: Path) -> None:
     OutputError
         If the file cannot be written; nothing partial is left.
     """
-    writers: dict[str, Callable[[Ensemble, Path], None]] = {
+    writers: dict[str, Callable[..., None]] = {
         ".cif": write_mmcif,
         ".mmcif": write_mmcif,
         ".pdb": write_pdb,
@@ -68,7 +85,7 @@ def write_structure(ensemble: Ensemble, path: Path) -> None:
             found=repr(path.suffix),
             fix=f"use one of: {', '.join(writers)}",
         )
-    writer(ensemble, path)
+    writer(ensemble, path, provenance)
 
 
 def looks_like_structure(path: Path) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import gemmi
 import numpy as np
@@ -13,16 +14,23 @@ from unstill.ensembles import Ensemble
 from unstill.errors import InputError, UnstillWarning
 from unstill.io.atomic import atomic_path
 from unstill.io.pdb_columns import aligned_name, cryst1_line, hybrid36
+from unstill.io.stated_provenance import CATEGORY, provenance_items, provenance_lines
+from unstill.provenance import Provenance
 
 _TENSOR = ("[1][1]", "[2][2]", "[3][3]", "[1][2]", "[1][3]", "[2][3]")
 
 
-def write_mmcif(ensemble: Ensemble, path: Path) -> None:
+def write_mmcif(
+    ensemble: Ensemble,
+    path: Path,
+    provenance: Provenance | Mapping[str, Any] | None = None,
+) -> None:
     """Write mmCIF, one model a member (coordinates to 1e-4 Å).
 
     Unequal member weights go to ``_unstill_member.weight``, and the frames
     that the members were, where known, to ``_unstill_member.frame`` (counting
-    from 0); ``read_structure`` reads both back.
+    from 0); ``read_structure`` reads both back. How the ensemble came to be, where given,
+    goes to ``_unstill_provenance``.
 
     Raises
     ------
@@ -32,6 +40,9 @@ def write_mmcif(ensemble: Ensemble, path: Path) -> None:
     document = gemmi.cif.Document()
     block = document.add_new_block(_block_name(path))
     _write_crystal(block, ensemble)
+    if provenance is not None:
+        for item, token in provenance_items(provenance).items():
+            block.set_pair(f"_{CATEGORY}.{item}", token)
     members = _member_columns(ensemble)
     if len(members) > 2 or np.ptp(ensemble.weights) > 0:
         loop = block.init_mmcif_loop("_unstill_member.", list(members))
@@ -47,8 +58,14 @@ def write_mmcif(ensemble: Ensemble, path: Path) -> None:
         temporary.write_text(document.as_string())
 
 
-def write_pdb(ensemble: Ensemble, path: Path) -> None:
+def write_pdb(
+    ensemble: Ensemble,
+    path: Path,
+    provenance: Provenance | Mapping[str, Any] | None = None,
+) -> None:
     """Write PDB, one MODEL a member; serial and residue numbers overflow to hybrid-36.
+
+    Of the provenance, where given, the command goes to remark 999.
 
     Raises
     ------
@@ -65,6 +82,8 @@ def write_pdb(ensemble: Ensemble, path: Path) -> None:
             stacklevel=2,
         )
     with atomic_path(Path(path)) as temporary, temporary.open("w") as stream:
+        if provenance is not None:
+            stream.writelines(f"{line}\n" for line in provenance_lines(provenance))
         stream.writelines(f"{line}\n" for line in _pdb_lines(ensemble))
 
 

@@ -60,11 +60,15 @@ class DensityPanel:
         Map whose contours are drawn.
     models
         Sticks, the later ones above the earlier.
+    spread
+        Contours stand at 1, 2 and 3.5 of it above the mean; the standard deviation of the map
+        by default. Panels that are to be compared take the same.
     """
 
     title: str
     density: DensityMap
     models: Sequence[Sticks]
+    spread: float | None = None
 
 
 def density_panels(panels: Sequence[DensityPanel], around: Coord, *, name: str, title: str) -> str:
@@ -118,7 +122,7 @@ def _draw(
     scale: bool,
 ) -> None:
     values = _slab(panel.density, centre, axes3, half)
-    spread = float(np.nanstd(panel.density.values)) or 1.0
+    spread = panel.spread or float(np.nanstd(panel.density.values)) or 1.0
     middle = float(np.nanmean(panel.density.values))
     extent = (-half[0], half[0], -half[1], half[1])
     levels = [middle + level * spread for level in _LEVELS]

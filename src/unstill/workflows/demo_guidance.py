@@ -20,6 +20,7 @@ from unstill.guidance.priors.mates import mates_near
 from unstill.guidance.run import RunOptions
 from unstill.guidance.start import starting_model
 from unstill.workflows.guide_map import GuideOptions, GuideResult, guide_map
+from unstill.workflows.guide_map.judging import clashscore
 from unstill.workflows.guide_map.occupancies import states_of
 
 D_MIN, NOISE, SHARE = 1.8, 0.05, 0.6
@@ -76,12 +77,21 @@ class GuidanceDemo:
         Every side chain that has two places.
     n_false
         Residues to which a second place was given that have none.
+    control
+        The same run on a density of the first state alone, with noise of its own.
+    n_control
+        Residues to which the control gives a second place; there is none to find.
+    clashscore_truth
+        Of both states, by their shares.
     """
 
     result: GuideResult
     truth: np.ndarray
     places: tuple[TwoPlaces, ...]
     n_false: int
+    control: GuideResult
+    n_control: int
+    clashscore_truth: float
 
     def as_dict(self) -> dict[str, Any]:
         """Return the numbers for programs."""
@@ -91,17 +101,29 @@ class GuidanceDemo:
             "noise": NOISE,
             "share_a": SHARE,
             "places": [asdict(one) for one in self.places],
+            "n_members": self.result.state.n_members,
             "n_false": self.n_false,
+            "work_before": before.work,
+            "work_after": after.work,
             "held_out_before": before.held,
             "held_out_after": after.held,
             "bond_rmsd": after.bond_rmsd,
             "clashscore_before": before.clashscore,
             "clashscore": after.clashscore,
+            "clashscore_truth": self.clashscore_truth,
+            "chirality_flips": after.flips,
+            "control": {
+                "n_false": self.n_control,
+                "held_out_before": self.control.before.held,
+                "held_out_after": self.control.after.held,
+            },
         }
 
 
 def guidance_demo(structure: Ensemble, *, seed: int, progress: Progress) -> GuidanceDemo:
     """Turn side chains to a second place, make a density of both, and guide from the first.
+
+    The same is done with a density of the first state alone, where nothing is to be found.
 
     Parameters
     ----------
@@ -119,23 +141,35 @@ def guidance_demo(structure: Ensemble, *, seed: int, progress: Progress) -> Guid
     first, second = Finish(model).relax(np.stack([atoms.coord[0].astype(float), second]), _ROOM)
     start = model.with_members(first[None])
     both = model.with_members(np.stack([first, second]), np.array([SHARE, 1 - SHARE]))
-    target = add_noise(density_of(both, D_MIN), D_MIN, NOISE, seed)
     options = GuideOptions(
         run=RunOptions(n_levels=_LEVELS, sigma_max=_SIGMA, seed=seed), strength=1.0
     )
-    result = guide_map(
-        start,
-        target,
-        D_MIN,
-        options,
-        name="the demo's density",
-        progress=lambda part, done, total: progress(done, total),
-    )
+
+    def guided(hidden: Ensemble, number: int) -> GuideResult:
+        target = add_noise(density_of(hidden, D_MIN), D_MIN, NOISE, seed + number)
+        return guide_map(
+            start,
+            target,
+            D_MIN,
+            options,
+            name="the demo's density",
+            progress=lambda part, done, total: progress(number * total + done, 2 * total),
+        )
+
+    result, control = guided(both, 0), guided(start, 1)
     truth = np.stack([first, second])
     number = ResidueGraph(result.model.atoms).number
     found = {int(number[one.atom]) for one in states_of(result)}
     places = tuple(_judged(result, truth, np.flatnonzero(number == one)) for one in moved)
-    return GuidanceDemo(result, truth, places, len(found - set(moved)))
+    return GuidanceDemo(
+        result,
+        truth,
+        places,
+        len(found - set(moved)),
+        control,
+        len(states_of(control)),
+        clashscore(both),
+    )
 
 
 def _second_places(atoms: Ensemble, crystal: Crystal | None) -> tuple[np.ndarray, list[int]]:

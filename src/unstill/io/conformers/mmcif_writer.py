@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,9 +19,10 @@ from unstill.io.conformers.carried_cif import CarriedCif, category_reader
 from unstill.io.conformers.cif_parts import MARKER, has_marker, marker
 from unstill.io.conformers.cif_tables import put_table
 from unstill.io.conformers.number_text import NumberText
-from unstill.io.conformers.token_columns import TokenTable, quoted
+from unstill.io.conformers.token_columns import TokenTable
 from unstill.io.conformers.written_hierarchy import put_hierarchy
 from unstill.io.mmcif import cif_crystal
+from unstill.io.stated_provenance import CATEGORY, provenance_items
 from unstill.provenance import Provenance
 
 _RUN = 20_000
@@ -127,7 +127,9 @@ def _document(
     _put_crystal(block, model)
     put_hierarchy(block, model)
     if provenance is not None:
-        _put_provenance(block, provenance)
+        items = provenance_items(provenance)
+        columns = {item: [token] for item, token in items.items()}
+        put_table(block, CATEGORY, columns, key=("program",))
     for number in places:
         if number >= 0 and not has_marker(block, number):
             block.init_loop("", [marker(number)]).add_row(["0"])
@@ -142,20 +144,6 @@ def _put_crystal(block: gemmi.cif.Block, model: Multiconformer) -> None:
     for name, value in zip(names, crystal.unit_cell, strict=True):
         block.set_pair(f"_cell.{name}", repr(float(value)))
     block.set_pair("_symmetry.space_group_name_H-M", gemmi.cif.quote(crystal.space_group))
-
-
-def _put_provenance(block: gemmi.cif.Block, provenance: Provenance | Mapping[str, Any]) -> None:
-    record = provenance.as_dict() if isinstance(provenance, Provenance) else dict(provenance)
-    put_table(
-        block,
-        "unstill_provenance",
-        {
-            "program": ["unstill"],
-            "command": [quoted(str(record.get("command", "")))],
-            "record": [quoted(json.dumps(record, indent=1, default=str))],
-        },
-        key=("program",),
-    )
 
 
 def _own_cells(table: TokenTable) -> dict[str, Cells]:

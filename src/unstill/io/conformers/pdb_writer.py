@@ -20,9 +20,8 @@ from unstill.io.conformers.carried_pdb import CarriedPdb
 from unstill.io.conformers.model_numbers import model_numbers, model_shares
 from unstill.io.conformers.pdb_labels import LABELS, LabelledRows, labelled_rows
 from unstill.io.pdb_columns import aligned_name, cryst1_line, hybrid36
+from unstill.io.stated_provenance import REMARK, provenance_lines, remark_lines
 from unstill.provenance import Provenance
-
-_OURS = "REMARK 999 UNSTILL"
 
 
 def write_pdb_conformers(
@@ -106,27 +105,14 @@ def _head(
     cell = None if model.crystal is None else cryst1_line(model.crystal)
     late = ("ORIGX", "SCALE", "MTRIX")
     head = () if carried is None else carried.head
-    yield from (line for line in head if not line.startswith((*late, _OURS)))
+    yield from (line for line in head if not line.startswith((*late, REMARK)))
     if provenance is not None:
-        record = provenance.as_dict() if isinstance(provenance, Provenance) else dict(provenance)
-        yield from _remark(f"COMMAND {record.get('command', '')}")
+        yield from provenance_lines(provenance)
     for loss in losses:
-        yield from _remark(loss)
+        yield from remark_lines(loss)
     if cell is not None:
         yield cell
     yield from (line for line in head if line.startswith(late))
-
-
-def _remark(text: str) -> Iterator[str]:
-    """Lines of a remark; letters that PDB files cannot have become question marks."""
-    words = text.encode("ascii", "replace").decode().split()
-    line = _OURS
-    for word in words:
-        if len(line) + 1 + len(word) > 79 and line != _OURS:
-            yield line
-            line = _OURS
-        line = f"{line} {word}"[:80]
-    yield line
 
 
 def _atoms(
