@@ -14,10 +14,12 @@ from unstill.cli.verb import Verb
 
 if TYPE_CHECKING:
     from unstill.guidance.anneal import Walk
+    from unstill.maps.density_map import DensityMap
     from unstill.provenance import Provenance
     from unstill.workflows.guide_map import GuideResult
     from unstill.workflows.guide_map.guiding import RFactors
     from unstill.workflows.guide_map.prior_choice import PriorChoice
+    from unstill.workflows.guide_map.target import Target
 
 _ENSEMBLE, _MULTI, _REPORT = "ensemble.cif", "multiconformer.cif", "report.html"
 _CHECKPOINT, _TRAJECTORY = "checkpoint.npz", "trajectory.cif"
@@ -113,6 +115,12 @@ def guide(
     b_factors: Annotated[
         bool, typer.Option("--b-factors/--fixed-b", help="Refine B at the end.")
     ] = True,
+    half_map: Annotated[
+        Path | None,
+        typer.Option(
+            "--half-map", help="The other half map: DATA is one half, and this one judges."
+        ),
+    ] = None,
     em: Annotated[bool, typer.Option("--em", help="The map is one of electrons.")] = False,
     trajectory: Annotated[
         bool, typer.Option("--trajectory", help="Also write the members at every level.")
@@ -141,7 +149,8 @@ def guide(
 
         names = [_ENSEMBLE, _MULTI, _REPORT, _CHECKPOINT, *([_TRAJECTORY] if trajectory else [])]
         check_folder(out, names)
-        record = verb.record(given, inputs=[model, data], seed=seed)
+        inputs = [model, data, *([] if half_map is None else [half_map])]
+        record = verb.record(given, inputs=inputs, seed=seed)
         source = read_structure(model)
         target = read_target(data, source.crystal, resolution=resolution, columns=columns)
         if target.sentence:
@@ -161,6 +170,7 @@ def guide(
             select=select,
             holdout=holdout,
             electron=em,
+            half=None if half_map is None else _half(half_map, target, data.name),
         )
         if how is Guide.fk and (loops or trajectory):
             verb.warn("particles (--guide fk) take no loops and leave no trajectory")
@@ -229,6 +239,17 @@ class _Keeper:
             parts["b_factor"],
             told["generator"],
         )
+
+
+def _half(path: Path, target: Target, name: str) -> DensityMap:
+    from unstill.errors import InputError
+    from unstill.io.density_ccp4 import read_density_map
+
+    if target.density is None:
+        raise InputError(
+            "amplitudes have no half maps", found=f"--half-map with {name}", fix="leave it out"
+        )
+    return read_density_map(path)
 
 
 def _prior(

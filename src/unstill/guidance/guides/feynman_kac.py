@@ -56,6 +56,10 @@ class Particles:
     n_resamplings: int
 
 
+_WIDEST = 20.0
+"""Between the logarithms of weights, at most."""
+
+
 @dataclass(frozen=True, eq=False)
 class FeynmanKac:
     """Sequential Monte Carlo along the reverse diffusion.
@@ -124,6 +128,8 @@ class FeynmanKac:
             before = told.log_likelihood
             told = self._tell(denoiser, x, float(following))
             log_weights += told.log_likelihood - before + log_ratio
+            # A particle lighter than this is lost all the same, and its ratio may mean nothing.
+            log_weights = np.maximum(log_weights, log_weights.max() - _WIDEST)
         evidence += _log_mean(log_weights)
         weights = np.exp(log_weights - log_weights.max())
         return Particles(x, weights / weights.sum(), evidence, n_resamplings)

@@ -100,6 +100,12 @@ class DensityObservable:
     held
         ``(n_terms,)`` of :attr:`index`: terms of F that no loss and no fit sees, for
         :meth:`agreement`.
+    trust
+        ``(n_terms,)`` of :attr:`index`: expected correlation of a term with the truth, by which
+        target and model are multiplied; 1 by default.
+    judge
+        An independent map of the same, such as the other half: with it, and not with terms held
+        out, :meth:`agreement` compares.
     context
         F of the whole cell (``(n_terms,)``, of :attr:`index`) of atoms that do not move.
     tolerance
@@ -125,6 +131,8 @@ class DensityObservable:
         fit_scale: bool = True,
         electron: bool = False,
         held: Bool[np.ndarray, " n_terms"] | None = None,
+        trust: Float[np.ndarray, " n_terms"] | None = None,
+        judge: DensityMap | None = None,
         context: Complex[np.ndarray, " n_terms"] | None = None,
         tolerance: float = 3e-3,
     ) -> None:
@@ -142,6 +150,9 @@ class DensityObservable:
         self.index = full.index
         self._context = np.zeros(full.n_points, dtype=complex) if context is None else context
         self._work = np.ones(full.n_points) if held is None else 1.0 - held
+        if trust is not None:
+            self._work = self._work * trust
+        self._judge = None if judge is None else _judging(judge, full)
         if len(self._work) != full.n_points or len(self._context) != full.n_points:
             raise InputError(
                 "held-out terms or the context do not fit the map",
@@ -267,12 +278,17 @@ class DensityObservable:
         synthesis, mask = level.synthesis, level.mask
         model = self._terms(level, state)
         target = _restricted(self.index, self._target, synthesis)
+        if self._judge is not None:
+            other = _restricted(self.index, self._judge, synthesis)
+            parts = [(level.work, target), (level.work, other)]
+        else:
+            parts = [(level.work, target), (1 - level.work, target)]
         found = []
-        for part in (level.work, 1 - level.work):
+        for part, terms in parts:
             if not part.any():
                 found.append(float("nan"))
                 continue
-            pair = [synthesis.density(part * f)[mask] for f in (model, target)]
+            pair = [synthesis.density(part * f)[mask] for f in (model, terms)]
             found.append(_correlated(*pair))
         return found[0], found[1]
 
@@ -341,6 +357,12 @@ class DensityObservable:
                 n_terms / float(np.prod(synthesis.shape)),
             )
         return self._levels[d]
+
+
+def _judging(judge: DensityMap, full: Synthesis) -> np.ndarray:
+    """Terms of another map at those of the target."""
+    own = Synthesis(judge.crystal, full.d_min, judge.shape)
+    return own.structure_factors(np.where(judge.known, judge.values, 0.0))
 
 
 @dataclass(frozen=True, eq=False)

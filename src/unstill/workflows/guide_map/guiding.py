@@ -16,6 +16,7 @@ from unstill.guidance.run import RunOptions, guide_to_density
 from unstill.guidance.start import GuidedModel, starting_model
 from unstill.guidance.states import local_shares
 from unstill.maps.density_map import DensityMap
+from unstill.maps.half_maps import compare_half_maps
 from unstill.scattering.grid_scattering import GridScattering
 from unstill.scattering.synthesis import Synthesis
 from unstill.shapes import Float
@@ -51,6 +52,9 @@ class GuideOptions:
         Share of the Fourier terms that is held out.
     electron
         The map is of electrons.
+    half
+        The other half map, where the target is one half: terms count by the Fourier shell
+        correlation of both, none is held out, and this half judges.
     """
 
     run: RunOptions = field(default_factory=RunOptions)
@@ -58,6 +62,7 @@ class GuideOptions:
     select: str | None = None
     holdout: float = 0.05
     electron: bool = False
+    half: DensityMap | None = None
 
 
 @dataclass(frozen=True)
@@ -221,7 +226,16 @@ def observable(
         )
     synthesis = Synthesis(crystal, d_min, target.shape)
     held = None
-    if options.holdout > 0:
+    trust = None
+    if options.half is not None:
+        trust = compare_half_maps(target, options.half, synthesis).weight
+        if not trust.any():
+            raise InputError(
+                "the half maps have nothing in common",
+                found="a Fourier shell correlation below 0.143 in every shell",
+                fix="give two halves of one reconstruction, and its --resolution",
+            )
+    elif options.holdout > 0:
         held = split_reflections(
             crystal, synthesis.index, fraction=options.holdout, seed=options.run.seed
         )
@@ -240,6 +254,8 @@ def observable(
         radius=_AROUND,
         electron=options.electron,
         held=held,
+        trust=trust,
+        judge=options.half,
         context=_context(model, synthesis, electron=options.electron),
     )
 
