@@ -43,8 +43,8 @@ GUIDES: dict[str, Guiding] = {
 SHRINKING = 0.1
 """σ (Å) of the last looks at chemistry: data may pull bonds by less than this."""
 _ROOM, _CHOICES = 0.3, 3
-"""σ (Å) at which members first make room for hydrogens, and how often data and chemistry take
-turns after it."""
+"""σ (Å) at which members make room for hydrogens after a choice, and how often states are
+chosen."""
 
 
 @dataclass(frozen=True)
@@ -233,16 +233,16 @@ def _settled(
     if steering.strength == 0:
         return replace(state, coord=finish.relax(state.coord, _ROOM))
     even = np.full(len(state.coord), 1 / len(state.coord))
-    known = state.coord
-    for _ in range(_CHOICES):
-        # In turn: the map chooses and asks, chemistry answers.
+    known = coord = state.coord
+    for number in range(_CHOICES):
+        # In turn: the map chooses and asks, chemistry answers, and what is left is leapt to.
         candidates = replace(state, coord=known)
         coord = sparing_members(model, data, candidates, len(even), strength=steering.strength)
         coord = finish.relax(coord, _ROOM, 1)
         now = replace(steering, weights=even, b_factor=state.b_factor)
         coord = finish.relax(descend(now, coord, SHRINKING, 1), SHRINKING, 1)
         known = coord
-        if leaping is not None:
+        if leaping is not None and number + 1 < _CHOICES:
             known = np.concatenate([leaping(now, coord), known])
     state = replace(state, coord=coord, weights=even)
     if options.b_factors:

@@ -16,13 +16,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.ndimage
 
 from unstill.crystal import Crystal
 from unstill.errors import InputError
+from unstill.guidance.observables.region import region_mask
+from unstill.guidance.observables.sharpness import sharpness
 from unstill.guidance.protocols import EnsembleState, Evaluation
 from unstill.maps.density_map import DensityMap
-from unstill.scattering import form_factors
 from unstill.scattering.grid_scattering import GridScattering
 from unstill.scattering.synthesis import Synthesis
 from unstill.shapes import Bool, Complex, Coord, Float, PerAtom
@@ -185,9 +185,9 @@ class DensityObservable:
             state.coord, amount, b_factor, synthesis.of_cell_adjoint(cotangent)
         )
         per_volume = np.prod(synthesis.shape) / self._crystal.volume
-        sharpness = _sharpness(self.element, state.b_factor, level.synthesis.d_min, self.electron)
+        sharp = sharpness(self.element, state.b_factor, level.synthesis.d_min, self.electron)
         # Every mate of an atom moves with it.
-        curvature = weight * scale**2 * per_volume * sharpness * self._crystal.n_operations
+        curvature = weight * scale**2 * per_volume * sharp * self._crystal.n_operations
         return Evaluation(
             loss=0.5 * weight * float((residual**2).sum()),
             coord=found.coord,
@@ -342,7 +342,9 @@ class DensityObservable:
             work = _restricted(self.index, self._work, synthesis).real
             f = _restricted(self.index, self._target, synthesis)
             target = synthesis.density(work * f)
-            mask = _mask(self._crystal, synthesis.shape, self._known, self._region, self._radius)
+            mask = region_mask(
+                self._crystal, synthesis.shape, self._known, self._region, self._radius
+            )
             # A complex term and its mate are two numbers, F(000) is one.
             n_terms = 2 * float(work.sum()) - 1
             self._levels[d] = _Level(
@@ -392,62 +394,3 @@ def _restricted(index: np.ndarray, f: np.ndarray, synthesis: Synthesis) -> np.nd
     table[tuple((index + most).T)] = f
     kept: np.ndarray = table[tuple((synthesis.index + most).T)]
     return kept
-
-
-def _mask(
-    crystal: Crystal,
-    shape: tuple[int, ...],
-    known: np.ndarray,
-    region: Coord | None,
-    radius: float,
-) -> np.ndarray:
-    """Voxels that count: known in the map, and near the region or its mates' images."""
-    nearest = [np.arange(n) * m // n for n, m in zip(shape, known.shape, strict=True)]
-    mask: np.ndarray = known[np.ix_(*nearest)]
-    if region is not None:
-        near = np.zeros(shape, dtype=bool)
-        frac = crystal.fractional(np.asarray(region, dtype=float))
-        near[tuple((np.rint(frac * shape).astype(int) % shape).T)] = True
-        near = _grown(near, crystal, radius)
-        mask = mask & near
-    if not mask.any():
-        raise InputError(
-            "the map knows nothing where the model is",
-            found="no known voxel in the region",
-            fix="check that map and model stand in the same frame",
-        )
-    return mask
-
-
-def _grown(near: np.ndarray, crystal: Crystal, radius: float) -> np.ndarray:
-    """Voxels within a radius of those that are set, across cell edges."""
-    step = crystal.orthogonalization_matrix / np.array(near.shape)
-    heights = 1 / np.linalg.norm(crystal.fractionalization_matrix, axis=1)
-    reach = np.ceil(radius / heights * near.shape).astype(int)
-    offsets = np.stack(np.meshgrid(*[np.arange(-n, n + 1) for n in reach], indexing="ij"), -1)
-    ball = ((offsets @ step.T) ** 2).sum(axis=-1) <= radius**2
-    pad = [(n, n) for n in reach]
-    wide = np.pad(near, pad, mode="wrap")
-    grown = scipy.ndimage.binary_dilation(wide, structure=ball)
-    inner: np.ndarray = grown[
-        tuple(slice(n, n + m) for n, m in zip(reach, near.shape, strict=True))
-    ]
-    return inner
-
-
-def _sharpness(
-    element: np.ndarray, b_factor: np.ndarray, d_min: float, electron: bool
-) -> Float[np.ndarray, " n_atoms"]:
-    r"""∫ (∂ρ/∂x)² dV of every atom, by Parseval.
-
-    .. math:: \int_0^{1/d} 4\pi s^2 \frac{(2\pi s)^2}{3} f(s)^2 e^{-B s^2/2} ds
-    """
-    nodes, shares = np.polynomial.legendre.leggauss(32)
-    s = (nodes + 1) / (2 * d_min)
-    shares = shares / (2 * d_min)
-    kinds, kind = np.unique(element, return_inverse=True)
-    f = form_factors(kinds, s**2, table="electron" if electron else "xray")
-    density = shares * 4 * np.pi * s**2 * (2 * np.pi * s) ** 2 / 3
-    damping = np.exp(-b_factor[:, None] * s**2 / 2)
-    total: np.ndarray = (f[kind] ** 2 * damping * density).sum(axis=1)
-    return total
