@@ -92,6 +92,10 @@ def guide(
     device: Annotated[
         str | None, typer.Option(help="Where the predictor runs: cpu, cuda. [default: a GPU]")
     ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(min=1, help="Members that the predictor gets at a time. [default: all]"),
+    ] = None,
     select: Annotated[
         str | None, typer.Option(help="Atoms that may move, such as 'chain A and resid 10-20'.")
     ] = None,
@@ -177,7 +181,7 @@ def guide(
         keeper = _Keeper(out / _CHECKPOINT, record.as_dict(), trajectory=trajectory)
         with progress_bars(TITLES) as progress:
             steps: dict[str, Any] = {
-                "prior": _prior(prior, weights, device, seed, verb),
+                "prior": _prior(prior, weights, device, batch, seed, verb),
                 "name": data.name,
                 "resume": keeper.resume,
                 "on_level": keeper.keep,
@@ -253,20 +257,25 @@ def _half(path: Path, target: Target, name: str) -> DensityMap:
 
 
 def _prior(
-    name: str, weights: Path | None, device: str | None, seed: int, verb: Verb
+    name: str,
+    weights: Path | None,
+    device: str | None,
+    batch: int | None,
+    seed: int,
+    verb: Verb,
 ) -> PriorChoice:
     from unstill.errors import InputError
     from unstill.workflows.guide_map.prior_choice import BUILT_IN, built_in, predictor
 
     if name == BUILT_IN:
-        if weights is not None or device is not None:
+        if not (weights is None and device is None and batch is None):
             raise InputError(
-                "the built-in prior has no weights and no device",
-                found="--weights or --device without --prior",
+                "the built-in prior has no weights, no device and no batch",
+                found="--weights, --device or --batch without --prior",
                 fix="name a predictor with --prior, or leave them out",
             )
         return built_in()
-    return predictor(name, weights=weights, device=device, seed=seed, told=verb.say)
+    return predictor(name, weights=weights, device=device, batch=batch, seed=seed, told=verb.say)
 
 
 def _plain(value: Any) -> Any:

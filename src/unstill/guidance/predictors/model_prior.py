@@ -23,6 +23,7 @@ import numpy as np
 from unstill.errors import InputError
 from unstill.guidance.predictors.atom_map import AtomMap
 from unstill.guidance.predictors.prior import PredictorPrior
+from unstill.guidance.predictors.protocol import Report
 from unstill.shapes import Coord, Coords, Float, Int
 
 
@@ -87,6 +88,10 @@ class ModelPrior:
     def notes(self) -> tuple[str, ...]:
         """Atoms that have no partner, by name."""
         return self.pairs.notes
+
+    def report(self) -> Report:
+        """Device and memory of the predictor, now."""
+        return self._prior.report()
 
     def denoise(self, x: Coords, sigma: float) -> Coords:
         """Clean coordinates (Å) of members with independent noise of s.d. ``sigma`` (Å).

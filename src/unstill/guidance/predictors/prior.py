@@ -23,6 +23,7 @@ import scipy.spatial.transform
 from unstill.errors import InputError, UnstillWarning
 from unstill.guidance.predictors.client import PredictorProcess
 from unstill.guidance.predictors.failures import PredictorDiedError, PredictorTimeoutError
+from unstill.guidance.predictors.protocol import Report
 from unstill.shapes import Coords, Float
 
 _DROWNED = 10.0
@@ -75,6 +76,10 @@ class PredictorPrior:
     def n_atoms(self) -> int:
         """Number of atoms."""
         return int(self.atoms.array_length())
+
+    def report(self) -> Report:
+        """Device and memory of the process, now."""
+        return self._process.report()
 
     def denoise(self, x: Coords, sigma: float) -> Coords:
         """Clean coordinates (Å) of members with independent noise of s.d. ``sigma`` (Å).

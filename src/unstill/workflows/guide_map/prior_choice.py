@@ -37,6 +37,7 @@ def predictor(
     *,
     weights: Path | None = None,
     device: str | None = None,
+    batch: int | None = None,
     seed: int = 0,
     told: Callable[[str], None] | None = None,
 ) -> PriorChoice:
@@ -46,12 +47,12 @@ def predictor(
     ----------
     name
         As ``unstill predictor list`` shows it.
-    weights, device
+    weights, device, batch
         As of :func:`unstill.guidance.predictors.open_prior`.
     seed
         Of whatever is random in it.
     told
-        Gets what people should know: atoms that are not predicted.
+        Gets what people should know: atoms that are not predicted; in the end, device and memory.
     """
 
     @contextmanager
@@ -60,10 +61,14 @@ def predictor(
         reference = model.atoms.coord[0].astype(float)
         atoms = model.atoms.atoms.copy()
         atoms.coord = reference.astype(np.float32)
-        with open_prior(name, atoms, weights=weights, device=device, seed=seed) as found:
+        tell = told or (lambda text: None)
+        with open_prior(
+            name, atoms, weights=weights, device=device, batch=batch, seed=seed
+        ) as found:
             for note in found.notes:
-                if told is not None:
-                    told(note)
+                tell(note)
             yield Predicted(found, chemistry, reference, model.movable)
+            used = found.report()
+            tell(f"{name} on {used.device}, {used.memory / 1e9:.2f} GB")
 
     return choose
