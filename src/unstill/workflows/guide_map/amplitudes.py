@@ -31,6 +31,7 @@ from unstill.workflows.guide_map.guiding import (
     GuideResult,
     Progress,
     RFactors,
+    followed,
     shares_of,
 )
 from unstill.workflows.guide_map.judging import Judged, judge
@@ -100,13 +101,6 @@ def guide_amplitudes(
     region = model.atoms.coord[0][model.movable] if options.select is not None else None
     lead = likely_density(data, start, sigma_share=SIGMA_SHARE, region=region, d_min=LEAD)
     strength = 1.0 if options.strength is None else options.strength
-    n_levels = options.run.n_levels
-
-    def told(walk: Walk, sigma: float) -> None:
-        tell("levels", walk.n_done, n_levels)
-        if on_level is not None:
-            on_level(walk, sigma)
-
     with (prior or built_in())(model) as opened:
         state = guide_to_density(
             model,
@@ -115,7 +109,7 @@ def guide_amplitudes(
             replace(options.run, strength=strength, b_factors=False),
             prior=opened,
             resume=resume,
-            on_level=told,
+            on_level=followed(tell, options, on_level),
         )
     if strength > 0:
         state = _refined(

@@ -171,13 +171,6 @@ def guide_map(
         # A constant map says nothing, and nothing of it may move an atom.
         strength = 0.0
 
-    n_levels = options.run.n_levels
-
-    def told(walk: Walk, sigma: float) -> None:
-        tell("levels", walk.n_done, n_levels)
-        if on_level is not None:
-            on_level(walk, sigma)
-
     with (prior or built_in())(model) as opened:
         if strength is None:
             tried = _tried(model, data, options, opened, tell)
@@ -188,7 +181,7 @@ def guide_map(
             replace(options.run, strength=strength),
             prior=opened,
             resume=resume,
-            on_level=told,
+            on_level=followed(tell, options, on_level),
         )
     return GuideResult(
         model,
@@ -201,6 +194,19 @@ def guide_map(
         strength,
         tried,
     )
+
+
+def followed(
+    tell: Progress, options: GuideOptions, on_level: Callable[[Walk, float], None] | None
+) -> Callable[[Walk, float], None]:
+    """Tell of levels as parts of progress, and pass them on."""
+
+    def told(walk: Walk, sigma: float) -> None:
+        tell("levels", walk.n_done, options.run.n_levels)
+        if on_level is not None:
+            on_level(walk, sigma)
+
+    return told
 
 
 def shares_of(
