@@ -82,8 +82,9 @@ def test_guidance_finds_the_second_places_and_no_others(result: DemoResult) -> N
     assert demo.result.after.held > demo.result.before.held
     assert demo.result.after.bond_rmsd < 0.015
     assert demo_dict(result)["guidance"]["places"][0]["label"] == "A ASP 3"
-    # What the truth asks for, no more: side chains were turned into what room there is.
-    assert demo.result.after.clashscore < demo.clashscore_truth + 2
+    # The truth is sound, and so is what was found.
+    assert demo.clashscore_truth < demo.result.before.clashscore + 3
+    assert demo.result.after.clashscore < min(5, demo.clashscore_truth + 2)
     assert demo.result.after.flips == 0
 
 

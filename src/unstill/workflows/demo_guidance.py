@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,17 +10,17 @@ import numpy as np
 import scipy.spatial
 
 from unstill.chemistry.residues import equivalent_atoms
-from unstill.crystal import Crystal
 from unstill.diffuse.density import add_noise, density_of
 from unstill.ensembles import Ensemble
 from unstill.guidance.moves.residue_graph import ResidueGraph
 from unstill.guidance.moves.side_chains import side_chain_units
+from unstill.guidance.moves.turns import Unit
 from unstill.guidance.priors.finish import Finish
 from unstill.guidance.priors.mates import mates_near
 from unstill.guidance.run import RunOptions
-from unstill.guidance.start import starting_model
+from unstill.guidance.start import GuidedModel, starting_model
 from unstill.workflows.guide_map import GuideOptions, GuideResult, guide_map
-from unstill.workflows.guide_map.judging import clashscore
+from unstill.workflows.guide_map.judging import clashes_of, clashscore
 from unstill.workflows.guide_map.occupancies import states_of
 
 D_MIN, NOISE, SHARE = 1.8, 0.05, 0.6
@@ -28,9 +28,13 @@ D_MIN, NOISE, SHARE = 1.8, 0.05, 0.6
 N_MOVED = 4
 """Side chains with a second place."""
 _FREE = 3.2
+_MORE = 2.5
+"""Clashes per thousand atoms by which a second place may be worse than the first."""
 _LEVELS, _SIGMA, _ROOM = 8, 1.0, 0.3
 
 Progress = Callable[[int, int], None]
+_Candidate = tuple[float, int, np.ndarray]
+"""How far (Å), which residue, and the places of the atoms that turn."""
 
 
 @dataclass(frozen=True)
@@ -136,9 +140,10 @@ def guidance_demo(structure: Ensemble, *, seed: int, progress: Progress) -> Guid
     """
     model = starting_model(structure)
     atoms = model.atoms
-    second, moved = _second_places(atoms, model.source.crystal)
+    finish = Finish(model)
+    second, moved = _second_places(model, finish)
     # Both states keep to the same chemistry as members, or its targets would be tested instead.
-    first, second = Finish(model).relax(np.stack([atoms.coord[0].astype(float), second]), _ROOM)
+    first, second = finish.relax(np.stack([atoms.coord[0].astype(float), second]), _ROOM)
     start = model.with_members(first[None])
     both = model.with_members(np.stack([first, second]), np.array([SHARE, 1 - SHARE]))
     options = GuideOptions(
@@ -172,9 +177,9 @@ def guidance_demo(structure: Ensemble, *, seed: int, progress: Progress) -> Guid
     )
 
 
-def _second_places(atoms: Ensemble, crystal: Crystal | None) -> tuple[np.ndarray, list[int]]:
+def _second_places(model: GuidedModel, finish: Finish) -> tuple[np.ndarray, list[int]]:
     """Coordinates (Å) with side chains turned where there is room, and which."""
-    graph = ResidueGraph(atoms)
+    graph, crystal = ResidueGraph(model.atoms), model.source.crystal
     x = graph.reference
     chains = side_chain_units(graph)
     surrounding = [x]
@@ -182,7 +187,7 @@ def _second_places(atoms: Ensemble, crystal: Crystal | None) -> tuple[np.ndarray
         for rotation, shift, near in mates_near(x, crystal, 12.0):
             surrounding.append(x[near] @ rotation.T + shift)
     tree = scipy.spatial.cKDTree(np.concatenate(surrounding))
-    tried: list[tuple[float, int, np.ndarray]] = []
+    tried: list[_Candidate] = []
     for unit, residue in zip(chains.units, chains.residue, strict=True):
         turn = unit.turns[0]
         own = np.array(turn.moved)
@@ -197,6 +202,7 @@ def _second_places(atoms: Ensemble, crystal: Crystal | None) -> tuple[np.ndarray
     moved: list[int] = []
     second = x.copy()
     owned = dict(zip(chains.residue, chains.units, strict=True))
+    tried = _without_clashes(model, finish, x, owned, tried)
     for _, residue, place in sorted(tried, key=lambda one: -one[0]):
         # One turn a residue, and neighbours stay as they are.
         if len(moved) == N_MOVED or any(abs(residue - other) < 3 for other in moved):
@@ -204,6 +210,21 @@ def _second_places(atoms: Ensemble, crystal: Crystal | None) -> tuple[np.ndarray
         second[np.array(owned[residue].turns[0].moved)] = place
         moved.append(residue)
     return second, sorted(moved)
+
+
+def _without_clashes(
+    model: GuidedModel,
+    finish: Finish,
+    x: np.ndarray,
+    owned: Mapping[int, Unit],
+    tried: Sequence[_Candidate],
+) -> list[_Candidate]:
+    """Keep the places that, with hydrogens, clash little more than the model without them."""
+    copies = np.repeat(x[None], len(tried) + 1, axis=0)
+    for copy, (_, residue, place) in zip(copies[1:], tried, strict=True):
+        copy[np.array(owned[residue].turns[0].moved)] = place
+    score = clashes_of(model.with_members(finish.relax(copies, _ROOM)))
+    return [one for one, own in zip(tried, score[1:], strict=True) if own < score[0] + _MORE]
 
 
 def _turned(x: np.ndarray, axis: tuple[int, int], own: np.ndarray, angle: float) -> np.ndarray:

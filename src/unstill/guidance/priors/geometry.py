@@ -318,6 +318,14 @@ def three_bonds_apart(restraints: GeometryRestraints) -> Int[np.ndarray, "m 2"]:
     return found
 
 
+def _two_bonds_apart(restraints: GeometryRestraints) -> Int[np.ndarray, "m 2"]:
+    n = restraints.n_atoms
+    both = np.concatenate([restraints.bonds, restraints.bonds[:, ::-1]]).astype(int)
+    step = scipy.sparse.csr_array((np.ones(len(both)), (both[:, 0], both[:, 1])), shape=(n, n))
+    second = scipy.sparse.triu(step @ step, k=1).tocoo()
+    return np.stack([second.row, second.col], axis=1).astype(int)
+
+
 def _bonded(element: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Pairs at the distance of a bond that no dictionary names: linked ligands, metals."""
     pairs = scipy.spatial.cKDTree(reference).query_pairs(_METAL_REACH, output_type="ndarray")
@@ -330,6 +338,8 @@ def _excluded(restraints: GeometryRestraints, bonded: np.ndarray) -> tuple[np.nd
     """Pairs up to three bonds apart, which are no contacts, by their first atom."""
     r = restraints
     parts = [r.bonds, r.angles[:, [0, 2]], r.planar[:, [0, 3]], three_bonds_apart(r), bonded]
+    # Not every two bonds have an angle in the tables: those at a metal have none.
+    parts.append(_two_bonds_apart(r))
     pairs = np.concatenate(parts).reshape(-1, 2)
     pairs = np.unique(np.sort(pairs.astype(int), axis=1), axis=0)
     starts = np.searchsorted(pairs[:, 0], np.arange(r.n_atoms + 1))

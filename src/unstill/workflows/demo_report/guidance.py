@@ -82,7 +82,8 @@ def _view(demo: GuidanceDemo) -> list[Block]:
             svg,
             f"The density around {far.label}, whose places are {number(far.apart, 1)} Å apart. "
             "Left the density with both states, the second paler as its share is less, and "
-            "contours at 1, 2 and 3.5 standard deviations. Then the start, and the "
+            "contours at 1, 2 and 3.5 standard deviations, which a small share may not reach. "
+            "Then the start, and the "
             f"{result.state.n_members} members that were found, many of them on each other, in "
             f"what either leaves of the density: contours at {_OUTER:g}, {2 * _OUTER:g} and "
             f"{3.5 * _OUTER:g} standard deviations of what the start leaves. The largest values "
