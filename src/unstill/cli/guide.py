@@ -57,7 +57,11 @@ def _strength(text: str) -> str:
 def guide(
     model: Annotated[Path, typer.Argument(help="A model in the frame of the map.")],
     data: Annotated[
-        Path, typer.Argument(help="CCP4 or MRC map; MTZ file of amplitudes or coefficients.")
+        list[Path],
+        typer.Argument(
+            help="CCP4 or MRC map, or MTZ file of amplitudes or coefficients; a diffuse map "
+            "(.nxs) beside it."
+        ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the results.")],
     resolution: Annotated[
@@ -147,16 +151,18 @@ def guide(
     with Verb("guide", as_json=as_json, debug=debug) as verb:
         from unstill.cli.out_folder import check_folder
         from unstill.guidance.run import RunOptions
+        from unstill.io.map_files import read_map
         from unstill.io.structure_files import read_structure
         from unstill.workflows.guide_map import GuideOptions, guide_amplitudes, guide_map
-        from unstill.workflows.guide_map.target import read_target
+        from unstill.workflows.guide_map.target import lead_and_diffuse, read_target
 
         names = [_ENSEMBLE, _MULTI, _REPORT, _CHECKPOINT, *([_TRAJECTORY] if trajectory else [])]
         check_folder(out, names)
-        inputs = [model, data, *([] if half_map is None else [half_map])]
+        lead, diffuse = lead_and_diffuse(data)
+        inputs = [model, *data, *([] if half_map is None else [half_map])]
         record = verb.record(given, inputs=inputs, seed=seed)
         source = read_structure(model)
-        target = read_target(data, source.crystal, resolution=resolution, columns=columns)
+        target = read_target(lead, source.crystal, resolution=resolution, columns=columns)
         if target.sentence:
             verb.say(target.sentence)
         options = GuideOptions(
@@ -174,7 +180,8 @@ def guide(
             select=select,
             holdout=holdout,
             electron=em,
-            half=None if half_map is None else _half(half_map, target, data.name),
+            diffuse=None if diffuse is None else read_map(diffuse, crystal=source.crystal),
+            half=None if half_map is None else _half(half_map, target, lead.name),
         )
         if how is Guide.fk and (loops or trajectory):
             verb.warn("particles (--guide fk) take no loops and leave no trajectory")
@@ -182,7 +189,7 @@ def guide(
         with progress_bars(TITLES) as progress:
             steps: dict[str, Any] = {
                 "prior": _prior(prior, weights, device, batch, seed, verb),
-                "name": data.name,
+                "name": lead.name,
                 "resume": keeper.resume,
                 "on_level": keeper.keep,
                 "progress": progress,
@@ -192,7 +199,7 @@ def guide(
             else:
                 assert target.density is not None
                 result = guide_map(source, target.density, target.d_min, options, **steps)
-        _write(verb, out, result, record, data.name, keeper)
+        _write(verb, out, result, record, lead.name, keeper)
         _tell(verb, result)
 
 
@@ -366,6 +373,7 @@ def _tell(verb: Verb, result: GuideResult) -> None:
         ],
         "before": figures(before, result.r_start),
         "after": figures(after, result.r_end),
+        "diffuse_cc": result.diffuse_cc,
         "notes": list(result.model.notes),
     }
     verb.say(f"strength {result.strength:g}, {result.state.n_members} members")
@@ -375,6 +383,8 @@ def _tell(verb: Verb, result: GuideResult) -> None:
     if start is not None and end is not None:
         verb.say(f"R_work {start.work:.4f} before, {end.work:.4f} after")
         verb.say(f"R_free {start.free:.4f} before, {end.free:.4f} after")
+    if result.diffuse_cc is not None:
+        verb.say(f"anisotropic correlation with the diffuse map {result.diffuse_cc:.3f}")
     if np.isfinite(after.held):
         verb.say(f"held-out terms {before.held:.3f} before, {after.held:.3f} after")
     verb.say(

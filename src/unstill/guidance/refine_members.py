@@ -1,4 +1,4 @@
-"""Members against measured amplitudes: the likelihood asks, chemistry answers, B follows."""
+"""Members against data: the likelihood asks, chemistry answers, B follows."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import numpy as np
 
 from unstill.guidance.guides.proximal import descend
 from unstill.guidance.guides.steering import Steering
-from unstill.guidance.observables.amplitudes import AmplitudeObservable
 from unstill.guidance.priors.finish import Finish
-from unstill.guidance.protocols import EnsembleState
+from unstill.guidance.protocols import EnsembleState, Observable
 from unstill.guidance.refine_b import refine_b
 from unstill.guidance.start import GuidedModel
 
@@ -22,24 +21,30 @@ coordinates are known to in a good map."""
 
 def refine_members(
     model: GuidedModel,
-    data: AmplitudeObservable,
+    data: Observable,
     state: EnsembleState,
+    resolution: float,
     *,
+    refresh: Callable[[EnsembleState], None] | None = None,
     strength: float = 1.0,
     n_rounds: int = 2,
     b_factors: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> EnsembleState:
-    """Return the ensemble after a few steps towards the amplitudes.
+    """Return the ensemble after a few steps towards the data.
 
     Parameters
     ----------
     model
         What is guided.
     data
-        Amplitudes, for its atoms.
+        Of its atoms: amplitudes, or several data together.
     state
         Members that chemistry has seen.
+    resolution
+        Of the data (Å).
+    refresh
+        Fits what the data keep, such as scales, to an ensemble; called before each use.
     strength
         Factor on the loss.
     n_rounds
@@ -50,21 +55,22 @@ def refine_members(
         Told of rounds done and to do.
     """
     finish = Finish(model)
+    renew = refresh or (lambda found: None)
     for number in range(n_rounds):
-        data.refresh(state, data.d_min)
+        renew(state)
         steering = Steering(
-            data, strength, d_min=data.d_min, weights=state.weights, b_factor=state.b_factor
+            data, strength, d_min=resolution, weights=state.weights, b_factor=state.b_factor
         )
         asked = descend(steering, state.coord, _ASKED, 1)
         asked = np.where(model.movable[:, None], asked, state.coord)
         state = replace(state, coord=finish.relax(asked, _ANSWERED, 1))
         # B last, so that it is that of the places which are told.
         if b_factors:
-            data.refresh(state, data.d_min)
+            renew(state)
             state = refine_b(
                 data,
                 state,
-                data.d_min,
+                resolution,
                 reference=state.b_factor,
                 strength=strength,
                 n_steps=2,

@@ -15,6 +15,8 @@ from unstill.guidance.guides.steering import Steering
 from unstill.guidance.protocols import Denoiser
 from unstill.shapes import Coords
 
+_SHORTER = 6
+"""Times that a step is halved where it leads up."""
 _LONGEST = 2.0
 """Of a step, in units of what the diagonal of the curvature suggests."""
 
@@ -72,12 +74,22 @@ def descend(steering: Steering, clean: Coords, sigma: float, n_descents: int) ->
         downhill = float((slope * step).sum())
         if downhill >= 0:
             break
+
+        def cost(length: float, away: Coords = away, step: Coords = step) -> float:
+            moved = away + length * step
+            return steering.value(clean + moved, sigma) + 0.5 * held * float((moved**2).sum())
+
         # A parabola through what is known at both ends of the step, and the slope at one.
-        there = steering.value(place + step, sigma) + 0.5 * held * float(
-            ((away + step) ** 2).sum()
-        )
-        here = found.loss + 0.5 * held * float((away**2).sum())
+        there, here = cost(1.0), found.loss + 0.5 * held * float((away**2).sum())
         bend = 2 * (there - here - downhill)
         length = min(-downhill / bend, _LONGEST) if bend > 0 else _LONGEST
+        if there > here:
+            # So far from its minimum a loss may be no parabola: go no way that leads up.
+            for _ in range(_SHORTER):
+                if cost(length) < here:
+                    break
+                length /= 2
+            else:
+                break
         place = place + length * step
     return place

@@ -129,6 +129,18 @@ class DiffuseObservable:
         model: np.ndarray = single[view.mate].sum(axis=0)
         return model
 
+    def agreement(self, state: EnsembleState, n_shells: int = 10) -> float:
+        """Anisotropic correlation of map and model: of what shell means leave, by 1/σ².
+
+        0 for members that are all alike, which scatter nothing diffusely.
+        """
+        weight, model = self._sigma**-2.0, self.intensity(state)
+        edges = np.linspace(0, float(self._s.max()) * (1 + 1e-9), n_shells + 1)
+        shell = np.searchsorted(edges, self._s, side="right") - 1
+        a, b = (one - _shell_mean(one, weight, shell) for one in (model, self._intensity))
+        size = float(np.sqrt(((weight * a) @ a) * ((weight * b) @ b)))
+        return float((weight * a) @ b) / size if size > 0 else 0.0
+
     def _frac(self, coord: np.ndarray) -> np.ndarray:
         frac: np.ndarray = self._crystal.fractional(np.asarray(coord, dtype=float))
         return np.asarray(frac / self._divisions)

@@ -24,6 +24,7 @@ from unstill.guidance.run import guide_to_density
 from unstill.guidance.start import GuidedModel, starting_model
 from unstill.guidance.states import sparing_members
 from unstill.maps.amplitudes import Amplitudes
+from unstill.workflows.guide_map.diffuse import check_diffuse, with_diffuse
 from unstill.workflows.guide_map.frame import check_crystals
 from unstill.workflows.guide_map.guiding import (
     SIGMA_SHARE,
@@ -83,6 +84,7 @@ def guide_amplitudes(
     options = options or GuideOptions()
     tell = progress or (lambda part, done, total: None)
     check_crystals(observed.crystal, source.crystal, name)
+    check_diffuse(options.diffuse, source.crystal)
     _check_free(observed, name)
     model = starting_model(source, select=options.select)
     data = AmplitudeObservable(
@@ -127,6 +129,7 @@ def guide_amplitudes(
         {},
         r_start=r_start,
         r_end=RFactors(*data.r_factors(state)),
+        diffuse_cc=with_diffuse(model, data, options).agreement(state),
     )
 
 
@@ -140,9 +143,17 @@ def _refined(
     told: Callable[[int], None],
 ) -> EnsembleState:
     """Refine, make the density anew with the better phases, and choose states again, in turn."""
-    b_factors = options.run.b_factors
+    both = with_diffuse(model, data, options)
     for cycle in range(_CYCLES):
-        state = refine_members(model, data, state, strength=strength, b_factors=b_factors)
+        state = refine_members(
+            model,
+            both.joint,
+            state,
+            data.d_min,
+            refresh=lambda found: data.refresh(found, data.d_min),
+            strength=strength,
+            b_factors=options.run.b_factors,
+        )
         told(cycle + 1)
         if cycle + 1 < _CYCLES:
             lead = likely_density(data, state, sigma_share=SIGMA_SHARE, region=region, d_min=LEAD)

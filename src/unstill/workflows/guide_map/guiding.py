@@ -12,16 +12,19 @@ from unstill.errors import InputError
 from unstill.guidance.anneal import Walk
 from unstill.guidance.observables.density import DensityObservable
 from unstill.guidance.protocols import EnsembleState, Prior
+from unstill.guidance.refine_members import refine_members
 from unstill.guidance.run import RunOptions, guide_to_density
 from unstill.guidance.start import GuidedModel, starting_model
 from unstill.guidance.states import local_shares
 from unstill.maps.density_map import DensityMap
 from unstill.maps.half_maps import compare_half_maps
+from unstill.maps.intensity_map import IntensityMap
 from unstill.scattering.grid_scattering import GridScattering
 from unstill.scattering.synthesis import Synthesis
 from unstill.shapes import Float
 from unstill.validation.held_out import split_reflections
 from unstill.validation.real_space import voxels_near
+from unstill.workflows.guide_map.diffuse import check_diffuse, with_diffuse
 from unstill.workflows.guide_map.frame import check_coverage, check_crystals, check_frame
 from unstill.workflows.guide_map.judging import Judged, judge, residues_of
 from unstill.workflows.guide_map.prior_choice import PriorChoice, built_in
@@ -55,6 +58,9 @@ class GuideOptions:
     half
         The other half map, where the target is one half: terms count by the Fourier shell
         correlation of both, none is held out, and this half judges.
+    diffuse
+        Diffuse intensity of the same crystal, which the members at the end are refined against
+        together with the other data.
     """
 
     run: RunOptions = field(default_factory=RunOptions)
@@ -63,6 +69,7 @@ class GuideOptions:
     holdout: float = 0.05
     electron: bool = False
     half: DensityMap | None = None
+    diffuse: IntensityMap | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,8 @@ class GuideResult:
         That was used, and ``tried``: held-out correlation of every strength that was tried.
     r_start, r_end
         R factors at the start and the end, where amplitudes guided.
+    diffuse_cc
+        Anisotropic correlation with the diffuse map at the end, where there is one.
     """
 
     model: GuidedModel
@@ -106,6 +115,7 @@ class GuideResult:
     tried: dict[float, float]
     r_start: RFactors | None = None
     r_end: RFactors | None = None
+    diffuse_cc: float | None = None
 
     @property
     def ensemble(self) -> Ensemble:
@@ -160,6 +170,7 @@ def guide_map(
     options = options or GuideOptions()
     tell = progress or (lambda part, done, total: None)
     check_crystals(target.crystal, source.crystal, name)
+    check_diffuse(options.diffuse, source.crystal)
     model = starting_model(source, select=options.select)
     check_coverage(target, model, name)
     data = observable(model, target, d_min, options)
@@ -183,6 +194,17 @@ def guide_map(
             resume=resume,
             on_level=followed(tell, options, on_level),
         )
+    both = with_diffuse(model, data, options)
+    if options.diffuse is not None and strength > 0:
+        state = refine_members(
+            model,
+            both.joint,
+            state,
+            data.d_min,
+            strength=strength,
+            b_factors=options.run.b_factors,
+            progress=lambda done, total: tell("refinement", done, total),
+        )
     return GuideResult(
         model,
         data,
@@ -193,6 +215,7 @@ def guide_map(
         shares_of(model, data, state, strength),
         strength,
         tried,
+        diffuse_cc=both.agreement(state),
     )
 
 

@@ -92,6 +92,7 @@ def _keys(result: GuideResult) -> KeyFigures:
                 "before",
             ),
             *_evidence(result),
+            *_diffuse(result),
             KeyFigure(
                 "Bonds", number(after.bond_rmsd), "root mean square from targets", detail=" Å"
             ),
@@ -119,6 +120,13 @@ def _evidence(result: GuideResult) -> list[KeyFigure]:
         ),
         KeyFigure("Gap", number(after.gap), "work minus held-out: fitted, and not there"),
     ]  # fmt: skip
+
+
+def _diffuse(result: GuideResult) -> list[KeyFigure]:
+    if result.diffuse_cc is None:
+        return []
+    told = "anisotropic correlation of the members' diffuse intensity with the map"
+    return [KeyFigure("Diffuse", number(result.diffuse_cc), told)]
 
 
 def _chain(result: GuideResult) -> list[Block]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -84,6 +85,26 @@ def read_target(
             fix="give --resolution, as of the deposited data",
         )
     return Target(density, resolution)
+
+
+def lead_and_diffuse(paths: Sequence[Path]) -> tuple[Path, Path | None]:
+    """Tell the data that lead (a density or amplitudes) from a diffuse map.
+
+    Raises
+    ------
+    InputError
+        If there is not exactly one that leads, or more than one diffuse map.
+    """
+    diffuse = [path for path in paths if path.suffix.lower() == ".nxs"]
+    lead = [path for path in paths if path not in diffuse]
+    if len(lead) == 1 and len(diffuse) <= 1:
+        return lead[0], diffuse[0] if diffuse else None
+    names = ", ".join(path.name for path in paths)
+    raise InputError(
+        "guidance goes by one density or one set of amplitudes, and a diffuse map beside it",
+        found=f"{len(lead)} that could lead and {len(diffuse)} diffuse: {names}",
+        fix="give a CCP4 or MRC map or an MTZ file, and at most one .nxs file",
+    )
 
 
 def _from_mtz(
