@@ -123,6 +123,10 @@ def guide(
     b_factors: Annotated[
         bool, typer.Option("--b-factors/--fixed-b", help="Refine B at the end.")
     ] = True,
+    waters: Annotated[
+        bool,
+        typer.Option("--waters/--no-waters", help="At the end, add and delete ordered waters."),
+    ] = False,
     half_map: Annotated[
         Path | None,
         typer.Option(
@@ -180,6 +184,7 @@ def guide(
             select=select,
             holdout=holdout,
             electron=em,
+            waters=waters,
             diffuse=None if diffuse is None else read_map(diffuse, crystal=source.crystal),
             half=None if half_map is None else _half(half_map, target, lead.name),
         )
@@ -331,6 +336,8 @@ def _write(
 
 
 def _tell(verb: Verb, result: GuideResult) -> None:
+    from dataclasses import asdict
+
     import numpy as np
 
     from unstill.workflows.guide_map.occupancies import states_of
@@ -374,6 +381,7 @@ def _tell(verb: Verb, result: GuideResult) -> None:
         "before": figures(before, result.r_start),
         "after": figures(after, result.r_end),
         "diffuse_cc": result.diffuse_cc,
+        "waters": None if result.waters is None else asdict(result.waters),
         "notes": list(result.model.notes),
     }
     verb.say(f"strength {result.strength:g}, {result.state.n_members} members")
@@ -383,6 +391,9 @@ def _tell(verb: Verb, result: GuideResult) -> None:
     if start is not None and end is not None:
         verb.say(f"R_work {start.work:.4f} before, {end.work:.4f} after")
         verb.say(f"R_free {start.free:.4f} before, {end.free:.4f} after")
+    if result.waters is not None:
+        count = result.waters
+        verb.say(f"waters: {count.kept} kept, {count.added} added, {count.deleted} deleted")
     if result.diffuse_cc is not None:
         verb.say(f"anisotropic correlation with the diffuse map {result.diffuse_cc:.3f}")
     if np.isfinite(after.held):

@@ -89,9 +89,9 @@ class GuidedModel:
         Chains, numbers, insertion codes and names are the source's; alternate locations have no
         letter, for a member has one place for every atom.
         """
-        chosen = np.concatenate([self.rows, self._water_conformer()])
+        chosen = np.concatenate([self.rows, self.water_rows])
         order = np.argsort(chosen, kind="stable")
-        still = self.source.coord[0][self._water_conformer()]
+        still = self.source.coord[0][self.water_rows]
         whole = np.concatenate(
             [coord, np.broadcast_to(still, (len(coord), *still.shape))], axis=1
         )[:, order]
@@ -112,13 +112,15 @@ class GuidedModel:
             crystal=self.source.crystal,
         )
 
-    def _water_conformer(self) -> np.ndarray:
+    @property
+    def water_rows(self) -> Int[np.ndarray, " n_waters"]:
+        """Rows of the waters, one place of each."""
         chosen: np.ndarray = self.context[_one_of_each(self.source, self.context)]
         return chosen
 
     def _values(self, name: str) -> np.ndarray:
         values = np.broadcast_to(getattr(self.source, name), (1, self.source.n_atoms))
-        found: np.ndarray = values.reshape(-1)[self._water_conformer()]
+        found: np.ndarray = values.reshape(-1)[self.water_rows]
         return found
 
 

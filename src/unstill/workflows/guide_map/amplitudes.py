@@ -83,6 +83,12 @@ def guide_amplitudes(
     """
     options = options or GuideOptions()
     tell = progress or (lambda part, done, total: None)
+    if options.waters:
+        raise InputError(
+            "waters are added in a density only",
+            found=f"waters asked for with {name}",
+            fix="leave --waters out, or give 2mFo-DFc coefficients (--columns FWT,PHWT)",
+        )
     check_crystals(observed.crystal, source.crystal, name)
     check_diffuse(options.diffuse, source.crystal)
     _check_free(observed, name)

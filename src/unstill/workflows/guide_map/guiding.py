@@ -28,6 +28,7 @@ from unstill.workflows.guide_map.diffuse import check_diffuse, with_diffuse
 from unstill.workflows.guide_map.frame import check_coverage, check_crystals, check_frame
 from unstill.workflows.guide_map.judging import Judged, judge, residues_of
 from unstill.workflows.guide_map.prior_choice import PriorChoice, built_in
+from unstill.workflows.guide_map.waters import WaterCount, ordered_waters
 
 SIGMA_SHARE = 0.15
 """Standard deviation of a map's noise at strength 1, in units of the spread of the map within 2 Å
@@ -61,6 +62,8 @@ class GuideOptions:
     diffuse
         Diffuse intensity of the same crystal, which the members at the end are refined against
         together with the other data.
+    waters
+        Add, move and delete ordered waters at the end.
     """
 
     run: RunOptions = field(default_factory=RunOptions)
@@ -70,6 +73,7 @@ class GuideOptions:
     electron: bool = False
     half: DensityMap | None = None
     diffuse: IntensityMap | None = None
+    waters: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,8 @@ class GuideResult:
         R factors at the start and the end, where amplitudes guided.
     diffuse_cc
         Anisotropic correlation with the diffuse map at the end, where there is one.
+    waters
+        What became of waters, where they were asked for.
     """
 
     model: GuidedModel
@@ -116,6 +122,7 @@ class GuideResult:
     r_start: RFactors | None = None
     r_end: RFactors | None = None
     diffuse_cc: float | None = None
+    waters: WaterCount | None = None
 
     @property
     def ensemble(self) -> Ensemble:
@@ -205,17 +212,23 @@ def guide_map(
             b_factors=options.run.b_factors,
             progress=lambda done, total: tell("refinement", done, total),
         )
+    before, waters = judge(model, data, start), None
+    if options.waters and strength > 0:
+        bare = observable(replace(model, context=model.context[:0]), target, d_min, options)
+        model, waters = ordered_waters(model, bare, state)
+        data = observable(model, target, d_min, options)
     return GuideResult(
         model,
         data,
         start,
         state,
-        judge(model, data, start),
+        before,
         judge(model, data, state),
         shares_of(model, data, state, strength),
         strength,
         tried,
         diffuse_cc=both.agreement(state),
+        waters=waters,
     )
 
 
