@@ -182,8 +182,9 @@ def coefficients(path: Path) -> Path:
     return path
 
 
-def test_only_what_is_selected_moves() -> None:
-    run = RunOptions(n_members=3, n_levels=6, sigma_max=0.5)
+@pytest.mark.parametrize("backbone", [False, True])
+def test_only_what_is_selected_moves(backbone: bool) -> None:
+    run = RunOptions(n_members=3, n_levels=6, sigma_max=0.5, backbone=backbone)
     options = GuideOptions(run=run, strength=1.0, select="resname LEU")
     result = guide_map(small_crystal(), small_map(), D_MIN, options)
     moving = result.model.movable

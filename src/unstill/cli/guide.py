@@ -116,6 +116,10 @@ def guide(
     jumps: Annotated[
         bool, typer.Option("--jumps/--no-jumps", help="Let side chains leap between rotamers.")
     ] = True,
+    backbone: Annotated[
+        bool,
+        typer.Option("--backbone/--no-backbone", help="Let peptides turn: backrubs and flips."),
+    ] = False,
     loops: Annotated[
         bool,
         typer.Option("--loops/--no-loops", help="Once, let loops leap along residual density."),
@@ -176,6 +180,7 @@ def guide(
                 n_levels=levels,
                 sigma_max=noise,
                 jumps=jumps,
+                backbone=backbone,
                 loops=loops,
                 b_factors=b_factors,
                 seed=seed,
@@ -188,8 +193,8 @@ def guide(
             diffuse=None if diffuse is None else read_map(diffuse, crystal=source.crystal),
             half=None if half_map is None else _half(half_map, target, lead.name),
         )
-        if how is Guide.fk and (loops or trajectory):
-            verb.warn("particles (--guide fk) take no loops and leave no trajectory")
+        if how is Guide.fk and (loops or backbone or trajectory):
+            verb.warn("particles (--guide fk) take no moves and leave no trajectory")
         keeper = _Keeper(out / _CHECKPOINT, record.as_dict(), trajectory=trajectory)
         with progress_bars(TITLES) as progress:
             steps: dict[str, Any] = {

@@ -15,6 +15,7 @@ from unstill.guidance.guides.jumped import Jumped
 from unstill.guidance.guides.proximal import Proximal, descend
 from unstill.guidance.guides.steering import Steering
 from unstill.guidance.levels import karras_levels
+from unstill.guidance.moves.backbone import BackrubMove, PeptideFlipMove
 from unstill.guidance.moves.contacts import ContactFinder
 from unstill.guidance.moves.loop_moves import LoopMove
 from unstill.guidance.moves.residue_graph import ResidueGraph
@@ -63,6 +64,8 @@ class RunOptions:
         Noise levels (Å).
     jumps
         Let side chains leap.
+    backbone
+        With them, let peptides turn too: backrubs and flips.
     loops
         Before the walk, let loops of 5 to 14 residues leap to where the density leads that the
         start leaves over.
@@ -81,6 +84,7 @@ class RunOptions:
     sigma_max: float = 1.5
     sigma_min: float = 0.06
     jumps: bool = True
+    backbone: bool = False
     loops: bool = False
     b_factors: bool = True
     n_particles: int = 4
@@ -155,6 +159,8 @@ def guide_to_density(
         graph = ResidueGraph(model.atoms)
         moving = np.unique(graph.number[model.movable])
         moves = (RotamerMove(graph, residues=moving.tolist()),) if options.jumps else ()
+        if options.backbone:
+            moves = (*moves, BackrubMove(graph), PeptideFlipMove(graph))
     else:
         graph = ResidueGraph(model.atoms)
     finder = ContactFinder(graph, model.source.crystal)
@@ -243,7 +249,8 @@ def _settled(
         coord = finish.relax(descend(now, coord, SHRINKING, 1), SHRINKING, 1)
         known = coord
         if leaping is not None and number + 1 < _CHOICES:
-            known = np.concatenate([leaping(now, coord), known])
+            leapt = np.where(model.movable[:, None], leaping(now, coord), coord)
+            known = np.concatenate([leapt, known])
     state = replace(state, coord=coord, weights=even)
     if options.b_factors:
         state = refine_b(
