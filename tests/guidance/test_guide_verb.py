@@ -205,21 +205,21 @@ def test_an_interrupted_run_goes_on(
         "guide", *files, "--resolution", D_MIN, "--ensemble", 3, "--levels", 6, "--noise", 0.5,
         "--strength", 1, "-o", tmp_path, "--json",
     )  # fmt: skip
-    from unstill.cli.guide import _Keeper
+    from unstill.cli.guide_checkpoint import GuideCheckpoint
 
     code, _, error = unstill(*command)
     assert code == 0, error
     whole = read_structure(tmp_path / "ensemble.cif").coord
-    keep = _Keeper.keep
+    keep = GuideCheckpoint.keep
     calls: list[int] = []
 
-    def stop(self: _Keeper, walk: Any, sigma: float) -> None:
+    def stop(self: GuideCheckpoint, walk: Any, sigma: float) -> None:
         keep(self, walk, sigma)
         calls.append(walk.n_done)
         if walk.n_done == 3 and len(calls) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(_Keeper, "keep", stop)
+    monkeypatch.setattr(GuideCheckpoint, "keep", stop)
     code, _, _ = unstill(*command)
     assert code == 130
     assert (tmp_path / "checkpoint.npz").exists()

@@ -13,11 +13,10 @@ from unstill.cli.progress import progress_bars
 from unstill.cli.verb import Verb
 
 if TYPE_CHECKING:
-    from unstill.guidance.anneal import Walk
+    from unstill.cli.guide_checkpoint import GuideCheckpoint
     from unstill.maps.density_map import DensityMap
     from unstill.provenance import Provenance
     from unstill.workflows.guide_map import GuideResult
-    from unstill.workflows.guide_map.guiding import RFactors
     from unstill.workflows.guide_map.prior_choice import PriorChoice
     from unstill.workflows.guide_map.target import Target
 
@@ -157,6 +156,8 @@ def guide(
     """
     given = {name: value for name, value in locals().items() if name not in ("as_json", "debug")}
     with Verb("guide", as_json=as_json, debug=debug) as verb:
+        from unstill.cli.guide_checkpoint import GuideCheckpoint
+        from unstill.cli.guide_text import tell_guided
         from unstill.cli.out_folder import check_folder
         from unstill.guidance.run import RunOptions
         from unstill.io.map_files import read_map
@@ -195,7 +196,7 @@ def guide(
         )
         if how is Guide.fk and (loops or backbone or trajectory):
             verb.warn("particles (--guide fk) take no moves and leave no trajectory")
-        keeper = _Keeper(out / _CHECKPOINT, record.as_dict(), trajectory=trajectory)
+        keeper = GuideCheckpoint(out / _CHECKPOINT, record.as_dict(), trajectory=trajectory)
         with progress_bars(TITLES) as progress:
             steps: dict[str, Any] = {
                 "prior": _prior(prior, weights, device, batch, seed, verb),
@@ -210,56 +211,7 @@ def guide(
                 assert target.density is not None
                 result = guide_map(source, target.density, target.d_min, options, **steps)
         _write(verb, out, result, record, lead.name, keeper)
-        _tell(verb, result)
-
-
-class _Keeper:
-    """Writes a checkpoint after every level, and reads the one that belongs to this command."""
-
-    def __init__(self, path: Path, record: dict[str, Any], *, trajectory: bool) -> None:
-        self._path = path
-        keys = ("parameters", "inputs", "seed", "versions")
-        self._told = _plain({key: record.get(key) for key in keys})
-        self.levels: list[Walk] | None = [] if trajectory else None
-        self.resume = self._read()
-
-    def keep(self, walk: Walk, sigma: float) -> None:
-        from unstill.cli.out_folder import make_folder
-        from unstill.io.walk_file import write_walk
-
-        del sigma
-        # Only now: a run that is refused leaves no folder.
-        make_folder(self._path.parent)
-        if self.levels is not None:
-            self.levels.append(walk)
-        parts = {
-            "coord": walk.coord,
-            "clean": walk.clean,
-            "weights": walk.weights,
-            "b_factor": walk.b_factor,
-        }
-        told = {"n_done": walk.n_done, "generator": dict(walk.generator), "run": self._told}
-        write_walk(self._path, parts, told)
-
-    def done(self) -> None:
-        self._path.unlink(missing_ok=True)
-
-    def _read(self) -> Walk | None:
-        from unstill.guidance.anneal import Walk
-        from unstill.io.walk_file import read_walk
-
-        found = read_walk(self._path)
-        if found is None or found[1].get("run") != self._told or self.levels is not None:
-            return None
-        parts, told = found
-        return Walk(
-            int(told["n_done"]),
-            parts["coord"],
-            parts["clean"],
-            parts["weights"],
-            parts["b_factor"],
-            told["generator"],
-        )
+        tell_guided(verb, result)
 
 
 def _half(path: Path, target: Target, name: str) -> DensityMap:
@@ -295,21 +247,13 @@ def _prior(
     return predictor(name, weights=weights, device=device, batch=batch, seed=seed, told=verb.say)
 
 
-def _plain(value: Any) -> Any:
-    import json
-
-    from unstill.provenance.record import plain
-
-    return json.loads(json.dumps(plain(value)))
-
-
 def _write(
     verb: Verb,
     out: Path,
     result: GuideResult,
     record: Provenance,
     name: str,
-    keeper: _Keeper,
+    keeper: GuideCheckpoint,
 ) -> None:
     from unstill.cli.out_folder import make_folder
     from unstill.ensembles.encode import encode_eps
@@ -338,74 +282,3 @@ def _write(
     write_page(page, out / _REPORT)
     verb.output("report", out / _REPORT)
     keeper.done()
-
-
-def _tell(verb: Verb, result: GuideResult) -> None:
-    from dataclasses import asdict
-
-    import numpy as np
-
-    from unstill.workflows.guide_map.occupancies import states_of
-
-    before, after = result.before, result.after
-    several, atoms = states_of(result), result.model.atoms.atoms
-    for note in result.model.notes:
-        verb.say(note)
-
-    def figures(judged: Any, r: RFactors | None) -> dict[str, Any]:
-        return {
-            "r_work": None if r is None else r.work,
-            "r_free": None if r is None else r.free,
-            "work": judged.work,
-            "held_out": judged.held if np.isfinite(judged.held) else None,
-            "gap": judged.gap if np.isfinite(judged.gap) else None,
-            "rscc_median": float(np.nanmedian(judged.rscc)),
-            "bond_rmsd": judged.bond_rmsd,
-            "angle_rmsd": judged.angle_rmsd,
-            "chirality_flips": judged.flips,
-            "clashscore": judged.clashscore,
-        }
-
-    verb.result = {
-        "n_members": result.state.n_members,
-        "n_atoms": len(result.model.rows),
-        "strength": result.strength,
-        "tried": {f"{strength:g}": held for strength, held in result.tried.items()},
-        "weights": result.state.weights,
-        "states": [
-            {
-                "chain_id": str(atoms.chain_id[one.atom]),
-                "res_id": int(atoms.res_id[one.atom]),
-                "ins_code": str(atoms.ins_code[one.atom]),
-                "res_name": str(atoms.res_name[one.atom]),
-                "shares": list(one.shares),
-                "apart": one.apart,
-            }
-            for one in several
-        ],
-        "before": figures(before, result.r_start),
-        "after": figures(after, result.r_end),
-        "diffuse_cc": result.diffuse_cc,
-        "waters": None if result.waters is None else asdict(result.waters),
-        "notes": list(result.model.notes),
-    }
-    verb.say(f"strength {result.strength:g}, {result.state.n_members} members")
-    verb.say(f"{len(several)} of {result.shares.shape[1]} residues in several places")
-    verb.say(f"correlation with the map {before.work:.3f} before, {after.work:.3f} after")
-    start, end = result.r_start, result.r_end
-    if start is not None and end is not None:
-        verb.say(f"R_work {start.work:.4f} before, {end.work:.4f} after")
-        verb.say(f"R_free {start.free:.4f} before, {end.free:.4f} after")
-    if result.waters is not None:
-        count = result.waters
-        verb.say(f"waters: {count.kept} kept, {count.added} added, {count.deleted} deleted")
-    if result.diffuse_cc is not None:
-        verb.say(f"anisotropic correlation with the diffuse map {result.diffuse_cc:.3f}")
-    if np.isfinite(after.held):
-        verb.say(f"held-out terms {before.held:.3f} before, {after.held:.3f} after")
-    verb.say(
-        f"bonds {after.bond_rmsd:.4f} Å, {after.flips} centres of the wrong hand, clashscore "
-        f"{after.clashscore:.1f} ({before.clashscore:.1f} before)"
-    )
-    for path in verb.outputs.values():
-        verb.say(path)
