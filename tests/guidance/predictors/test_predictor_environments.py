@@ -188,3 +188,28 @@ def test_a_python_of_another_release_is_refused(home: Path) -> None:
     with pytest.raises(InputError, match="no Python"):
         environments.install(card(), python=Path("/bin/false"))
     assert not home.exists()
+
+
+def test_other_packages_offer_predictors_by_entry_points(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered = dataclasses.replace(cards.find_card("boltz2"), name="theirs", title="Theirs")
+    package = tmp_path / "theirs_package.py"
+    package.write_text("CARD = None\nNOTHING = 3\n")
+    info = tmp_path / "theirs-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    points = info / "entry_points.txt"
+    points.write_text("[unstill.predictors]\ntheirs = theirs_package:CARD\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import theirs_package
+
+    theirs_package.CARD = offered
+    assert cards.find_card("theirs") is offered
+    assert [card.name for card in cards.list_cards()][-1] == "theirs"
+    # A name of ours stays ours.
+    theirs_package.CARD = dataclasses.replace(offered, name="boltz1")
+    assert cards.find_card("boltz1").title != "Theirs"
+    points.write_text("[unstill.predictors]\ntheirs = theirs_package:NOTHING\n")
+    with pytest.raises(InputError, match="offers no predictor"):
+        cards.list_cards()

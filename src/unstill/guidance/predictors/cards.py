@@ -6,10 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from unstill.errors import InputError
 
+GROUP = "unstill.predictors"
+"""Entry points by which other packages offer predictors."""
 CONSTRAINTS = Path(__file__).with_name("constraints.txt")
 """Releases that hold for all of them."""
 
@@ -64,8 +67,21 @@ class Card:
 
 
 def list_cards() -> tuple[Card, ...]:
-    """All predictors, by name."""
-    return _cards()
+    """All predictors: ours by name, then those of other packages that are installed.
+
+    Another package offers one by an entry point of the group ``unstill.predictors``, which names
+    a :class:`Card` or the path of a ``card.json`` with its ``worker.py`` beside it. Names of ours
+    are ours.
+
+    Raises
+    ------
+    InputError
+        If an entry point offers something else.
+    """
+    own = _cards()
+    known = {card.name for card in own}
+    others = [_offered(point) for point in entry_points(group=GROUP)]
+    return (*own, *(card for card in others if card.name not in known))
 
 
 def find_card(name: str) -> Card:
@@ -112,6 +128,19 @@ def read_card(path: Path) -> Card:
         raise InputError(
             "a card of a predictor is incomplete", found=f"{path}: {error}", fix="complete it"
         ) from error
+
+
+def _offered(point: EntryPoint) -> Card:
+    found = point.load()
+    if isinstance(found, Card):
+        return found
+    if isinstance(found, (str, Path)):
+        return read_card(Path(found))
+    raise InputError(
+        "an entry point offers no predictor",
+        found=f"{point.name} = {point.value}, which is a {type(found).__name__}",
+        fix="let it name a Card, or the path of a card.json",
+    )
 
 
 @cache
