@@ -95,6 +95,7 @@ def test_one_half_guides_and_the_other_judges(tmp_path: Path) -> None:
     assert found["after"]["gap"] < 0.03
     assert (12, "A") in [(one["res_id"], one["ins_code"]) for one in found["states"]]
     assert len(found["provenance"]["inputs"]) == 3
+    assert "The other half map, which no fit saw" in (out / "report.html").read_text()
 
 
 def test_halves_that_are_none_are_refused() -> None:

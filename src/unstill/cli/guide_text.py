@@ -73,7 +73,8 @@ def tell_guided(verb: Verb, result: GuideResult) -> None:
     if result.diffuse_cc is not None:
         verb.say(f"anisotropic correlation with the diffuse map {result.diffuse_cc:.3f}")
     if np.isfinite(after.held):
-        verb.say(f"held-out terms {before.held:.3f} before, {after.held:.3f} after")
+        unseen = "other half map" if result.data.has_judge else "held-out terms"
+        verb.say(f"{unseen} {before.held:.3f} before, {after.held:.3f} after")
     verb.say(
         f"bonds {after.bond_rmsd:.4f} Å, {after.flips} centres of the wrong hand, clashscore "
         f"{after.clashscore:.1f} ({before.clashscore:.1f} before)"

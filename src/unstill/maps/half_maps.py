@@ -1,11 +1,9 @@
 r"""Two half maps of one reconstruction: how well they agree, shell by shell.
 
-.. math:: FSC(s) = \frac{\Re \sum F_1 \bar F_2}{\sqrt{\sum |F_1|^2 \sum |F_2|^2}}, \qquad
-   C_{ref} = \sqrt{\frac{2\,FSC}{1 + FSC}}
+.. math:: FSC(s) = \frac{\Re \sum F_1 \bar F_2}{\sqrt{\sum |F_1|^2 \sum |F_2|^2}}
 
 FSC is what half of the data determines of the other half; √FSC is the expected
-correlation of one half with the truth, and C_ref that of their mean. Source: Rosenthal &
-Henderson (2003), https://doi.org/10.1016/j.jmb.2003.07.013.
+correlation of one half with the truth. Source: Rosenthal & Henderson (2003), https://doi.org/10.1016/j.jmb.2003.07.013.
 """
 
 from __future__ import annotations

@@ -169,6 +169,11 @@ class DensityObservable:
         return self._crystal
 
     @property
+    def has_judge(self) -> bool:
+        """Whether an independent map judges, instead of terms held out."""
+        return self._judge is not None
+
+    @property
     def target_terms(self) -> Complex[np.ndarray, " n_terms"]:
         """F of the map at :attr:`index`, held-out terms too."""
         return self._target

@@ -74,9 +74,11 @@ def _held_words(result: GuideResult) -> str:
     if not np.isfinite(after.held):
         return "No Fourier terms were held out, so that nothing speaks against overfitting."
     better = after.held > before.held
-    verb = "are predicted better" if better else "are not predicted better"
+    half = result.data.has_judge
+    verb = f"{'is' if half else 'are'} {'' if better else 'not '}predicted better"
+    what = "The other half map" if half else "Held-out Fourier terms"
     return (
-        f"Held-out Fourier terms, which no fit saw, {verb}: {number(before.held)} before, "
+        f"{what}, which no fit saw, {verb}: {number(before.held)} before, "
         f"{number(after.held)} after."
     )
 
@@ -113,10 +115,11 @@ def _evidence(result: GuideResult) -> list[KeyFigure]:
         ]
     if not np.isfinite(after.held):
         return [KeyFigure("Held out", "–", "no terms were held out")]
+    unseen = "the half map" if result.data.has_judge else "terms"
     return [
         KeyFigure(
             "Held out", number(after.held),
-            f"correlation with terms not seen; {number(before.held)} before",
+            f"correlation with {unseen} not seen; {number(before.held)} before",
         ),
         KeyFigure("Gap", number(after.gap), "work minus held-out: fitted, and not there"),
     ]  # fmt: skip
@@ -291,7 +294,8 @@ def _table(result: GuideResult) -> Table:
     def row(name: str, one: float, other: float, digits: int) -> Row:
         return Row([name, number(one, digits), number(other, digits)])
 
-    held = [row("correlation, terms held out", before.held, after.held, 4)]
+    unseen = "the other half map" if result.data.has_judge else "terms held out"
+    held = [row(f"correlation, {unseen}", before.held, after.held, 4)]
     if result.r_start is not None and result.r_end is not None:
         held = [
             row("R_work", result.r_start.work, result.r_end.work, 4),
